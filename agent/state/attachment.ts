@@ -1,0 +1,41 @@
+import type { Ipv4, Mac } from "../../shared/net/mod.ts";
+import type { Labels } from "../identity/mod.ts";
+
+/** What names an attachment in CNI: one interface of one container. */
+export interface AttachmentKey {
+  readonly containerId: string;
+  readonly ifName: string;
+}
+
+/** One interface of one pod, as the database has it. */
+export interface Attachment extends AttachmentKey {
+  readonly podNamespace: string;
+  readonly podName: string;
+  /** Path of the pod's network namespace. */
+  readonly netns: string;
+  /** Inode of that namespace: a path can come to mean another one. */
+  readonly netnsInode: number;
+  readonly ip: Ipv4;
+  readonly mac: Mac;
+  readonly gateway: Ipv4;
+  /** Prefix length of the pod CIDR. */
+  readonly prefixLen: number;
+  /** In bytes. */
+  readonly mtu: number;
+  readonly hostIfName: string;
+  /** 0 until the interface exists. */
+  readonly hostIfindex: number;
+  /** Labels that AddPod gave. */
+  readonly labels: Labels;
+  /** The label set of the identity; its key is labelKey of it. */
+  readonly identityLabels: Labels;
+  /** `adding` until all is in place, `deleting` from the first step of the way back. */
+  readonly state: "adding" | "ready" | "deleting";
+  /** Unix, milliseconds. */
+  readonly createdUnixMs: number;
+}
+
+/** One text for a key, for maps and for identity holders. */
+export function attachmentId(key: AttachmentKey): string {
+  return `${key.containerId}/${key.ifName}`;
+}

@@ -1,0 +1,97 @@
+import { DatabaseSync } from "node:sqlite";
+
+/** The database is of a newer agent than this one. */
+export class SchemaVersionError extends Error {
+  override readonly name = "SchemaVersionError";
+
+  constructor(readonly path: string, readonly found: number, readonly known: number) {
+    super(
+      `Cannot use database ${JSON.stringify(path)}: schema ${found}, this agent knows ${known}`,
+    );
+  }
+}
+
+/**
+ * One step for each schema version, oldest first. Steps are never edited once released: a change of
+ * the schema is a new step.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE addresses (
+     ip INTEGER PRIMARY KEY,
+     state TEXT NOT NULL CHECK (state IN ('used', 'resting')),
+     released_unix_ms INTEGER
+   ) STRICT;
+   CREATE TABLE identities (
+     key TEXT PRIMARY KEY,
+     id INTEGER NOT NULL,
+     labels TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE attachments (
+     container_id TEXT NOT NULL,
+     if_name TEXT NOT NULL,
+     pod_namespace TEXT NOT NULL,
+     pod_name TEXT NOT NULL,
+     netns TEXT NOT NULL,
+     netns_inode INTEGER NOT NULL,
+     ip INTEGER NOT NULL UNIQUE REFERENCES addresses (ip),
+     mac TEXT NOT NULL,
+     gateway INTEGER NOT NULL,
+     prefix_len INTEGER NOT NULL,
+     mtu INTEGER NOT NULL,
+     host_if_name TEXT NOT NULL UNIQUE,
+     host_ifindex INTEGER NOT NULL,
+     labels TEXT NOT NULL,
+     identity_key TEXT NOT NULL REFERENCES identities (key),
+     state TEXT NOT NULL CHECK (state IN ('adding', 'ready', 'deleting')),
+     created_unix_ms INTEGER NOT NULL,
+     PRIMARY KEY (container_id, if_name)
+   ) STRICT;
+   CREATE TABLE rules (
+     id INTEGER PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE
+   ) STRICT;`,
+];
+
+/**
+ * Opens the database and brings its schema up to date. Every commit is on the disk before it returns.
+ * @throws {SchemaVersionError} when a newer agent wrote it
+ */
+export function openDatabase(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
+  try {
+    db.exec(`PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA foreign_keys = ON;
+             PRAGMA busy_timeout = 5000;`);
+    migrate(db, path);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Runs `work` in one transaction; whatever it throws undoes all of it. */
+export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    db.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const found = Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+  if (found > MIGRATIONS.length) throw new SchemaVersionError(path, found, MIGRATIONS.length);
+  for (const [version, step] of MIGRATIONS.entries()) {
+    if (version < found) continue;
+    inTransaction(db, () => {
+      db.exec(step);
+      db.exec(`PRAGMA user_version = ${version + 1}`);
+    });
+  }
+}

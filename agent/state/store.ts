@@ -1,0 +1,227 @@
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import { Ipv4, Mac } from "../../shared/net/mod.ts";
+import { labelKey, type Labels } from "../identity/mod.ts";
+import type { Attachment, AttachmentKey } from "./attachment.ts";
+import { inTransaction, openDatabase } from "./database.ts";
+import { StateLock } from "./state_lock.ts";
+
+type Row = Record<string, SQLOutputValue>;
+
+/** A label set and its number, as stored. */
+export interface StoredIdentity {
+  readonly id: number;
+  readonly labels: Labels;
+}
+
+/**
+ * The agent's durable state. Each method is one transaction, which is on the disk when it returns;
+ * `transaction` makes one of several.
+ */
+export class Store implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #lock: StateLock;
+
+  private constructor(db: DatabaseSync, lock: StateLock) {
+    this.#db = db;
+    this.#lock = lock;
+  }
+
+  /**
+   * Opens (or makes) the state in a directory, for this process alone.
+   * @throws {StateLockedError} when another agent has it
+   * @throws {SchemaVersionError} when a newer agent wrote it
+   */
+  static open(dir: string): Store {
+    Deno.mkdirSync(dir, { recursive: true, mode: 0o750 });
+    const lock = StateLock.acquire(dir);
+    try {
+      return new Store(openDatabase(`${dir}/agent.db`), lock);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+    this.#lock[Symbol.dispose]();
+  }
+
+  /** Runs several changes as one: all of them are stored, or none. */
+  transaction<T>(work: () => T): T {
+    return this.#db.isTransaction ? work() : inTransaction(this.#db, work);
+  }
+
+  /** Stores a new attachment and takes its address. */
+  insertAttachment(attachment: Attachment, identityId: number): void {
+    this.transaction(() => {
+      this.#run(
+        `INSERT INTO addresses (ip, state) VALUES (?, 'used')
+         ON CONFLICT (ip) DO UPDATE SET state = 'used', released_unix_ms = NULL
+         WHERE state = 'resting'`,
+        attachment.ip.value,
+      );
+      this.saveIdentity(attachment.identityLabels, identityId);
+      this.#run(
+        `INSERT INTO attachments (container_id, if_name, pod_namespace, pod_name, netns, netns_inode,
+           ip, mac, gateway, prefix_len, mtu, host_if_name, host_ifindex, labels, identity_key, state,
+           created_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        attachment.containerId,
+        attachment.ifName,
+        attachment.podNamespace,
+        attachment.podName,
+        attachment.netns,
+        attachment.netnsInode,
+        attachment.ip.value,
+        attachment.mac.toString(),
+        attachment.gateway.value,
+        attachment.prefixLen,
+        attachment.mtu,
+        attachment.hostIfName,
+        attachment.hostIfindex,
+        JSON.stringify(attachment.labels),
+        labelKey(attachment.identityLabels),
+        attachment.state,
+        attachment.createdUnixMs,
+      );
+    });
+  }
+
+  /** Stores what of an attachment can change: state, host interface, namespace, identity. */
+  updateAttachment(attachment: Attachment): void {
+    this.#run(
+      `UPDATE attachments SET state = ?, host_ifindex = ?, netns = ?, netns_inode = ?, identity_key = ?
+       WHERE container_id = ? AND if_name = ?`,
+      attachment.state,
+      attachment.hostIfindex,
+      attachment.netns,
+      attachment.netnsInode,
+      labelKey(attachment.identityLabels),
+      attachment.containerId,
+      attachment.ifName,
+    );
+  }
+
+  /**
+   * Forgets an attachment and gives its address back.
+   * @param releasedUnixMs when it was released, or undefined for an address that need not rest
+   */
+  deleteAttachment(key: AttachmentKey, ip: Ipv4, releasedUnixMs: number | undefined): void {
+    this.transaction(() => {
+      this.#run(
+        "DELETE FROM attachments WHERE container_id = ? AND if_name = ?",
+        key.containerId,
+        key.ifName,
+      );
+      if (releasedUnixMs === undefined) this.#run("DELETE FROM addresses WHERE ip = ?", ip.value);
+      else {
+        this.#run(
+          "UPDATE addresses SET state = 'resting', released_unix_ms = ? WHERE ip = ?",
+          releasedUnixMs,
+          ip.value,
+        );
+      }
+    });
+  }
+
+  /** All attachments, oldest first. */
+  attachments(): Attachment[] {
+    return this.#all(
+      `SELECT a.*, i.labels AS identity_labels FROM attachments a
+       JOIN identities i ON i.key = a.identity_key ORDER BY created_unix_ms, container_id, if_name`,
+    ).map(readAttachment);
+  }
+
+  /** Addresses that rest, as numbers, and when they were released (Unix, milliseconds). */
+  restingAddresses(): [ip: number, releasedUnixMs: number][] {
+    return this.#all("SELECT ip, released_unix_ms FROM addresses WHERE state = 'resting'")
+      .map((row) => [integer(row, "ip"), integer(row, "released_unix_ms")]);
+  }
+
+  /** Forgets addresses that were released before a time: they have rested. */
+  forgetRested(beforeUnixMs: number): void {
+    this.#run(
+      "DELETE FROM addresses WHERE state = 'resting' AND released_unix_ms < ?",
+      beforeUnixMs,
+    );
+  }
+
+  /** Stores a label set's number. */
+  saveIdentity(labels: Labels, id: number): void {
+    this.#run(
+      `INSERT INTO identities (key, id, labels) VALUES (?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET id = excluded.id`,
+      labelKey(labels),
+      id,
+      JSON.stringify(labels),
+    );
+  }
+
+  /** Forgets label sets that no attachment has. */
+  forgetUnusedIdentities(): void {
+    this.#run("DELETE FROM identities WHERE key NOT IN (SELECT identity_key FROM attachments)");
+  }
+
+  /** All stored label sets and their numbers. */
+  identities(): StoredIdentity[] {
+    return this.#all("SELECT id, labels FROM identities ORDER BY id")
+      .map((row) => ({ id: integer(row, "id"), labels: parseLabels(row, "labels") }));
+  }
+
+  /** Names of policy rules that have a number. */
+  rules(): [id: number, name: string][] {
+    return this.#all("SELECT id, name FROM rules ORDER BY id")
+      .map((row) => [integer(row, "id"), text(row, "name")]);
+  }
+
+  /** Stores numbers of policy rules. */
+  saveRules(rules: Iterable<readonly [id: number, name: string]>): void {
+    this.transaction(() => {
+      for (const [id, name] of rules) {
+        this.#run("INSERT OR IGNORE INTO rules (id, name) VALUES (?, ?)", id, name);
+      }
+    });
+  }
+
+  #run(sql: string, ...values: (string | number)[]): void {
+    this.#db.prepare(sql).run(...values);
+  }
+
+  #all(sql: string): Row[] {
+    return this.#db.prepare(sql).all();
+  }
+}
+
+function readAttachment(row: Row): Attachment {
+  return {
+    containerId: text(row, "container_id"),
+    ifName: text(row, "if_name"),
+    podNamespace: text(row, "pod_namespace"),
+    podName: text(row, "pod_name"),
+    netns: text(row, "netns"),
+    netnsInode: integer(row, "netns_inode"),
+    ip: Ipv4.fromU32(integer(row, "ip")),
+    mac: Mac.parse(text(row, "mac")),
+    gateway: Ipv4.fromU32(integer(row, "gateway")),
+    prefixLen: integer(row, "prefix_len"),
+    mtu: integer(row, "mtu"),
+    hostIfName: text(row, "host_if_name"),
+    hostIfindex: integer(row, "host_ifindex"),
+    labels: parseLabels(row, "labels"),
+    identityLabels: parseLabels(row, "identity_labels"),
+    state: text(row, "state") as Attachment["state"],
+    createdUnixMs: integer(row, "created_unix_ms"),
+  };
+}
+
+function text(row: Row, column: string): string {
+  return String(row[column]);
+}
+
+function integer(row: Row, column: string): number {
+  return Number(row[column]);
+}
+
+function parseLabels(row: Row, column: string): Labels {
+  return JSON.parse(text(row, column)) as Labels;
+}
