@@ -1,0 +1,24 @@
+import { contentHash, filesUnder } from "../build/files.ts";
+
+/** Every committed file that the build generates. */
+function generatedFiles(): string[] {
+  return [
+    ...filesUnder("shared/gen", () => true),
+    ...filesUnder("bpf/lib/gen", () => true),
+    ...filesUnder("docs", (path) => path === "docs/api.md"),
+  ];
+}
+
+/** The generated files as they are now: path -> hash of the content. */
+export function generatedNow(): ReadonlyMap<string, string> {
+  return new Map(generatedFiles().map((path) => [path, contentHash([path], [])]));
+}
+
+/** The paths that are in one of two states only, or differ between them. */
+export function changedPaths(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): string[] {
+  const paths = new Set([...before.keys(), ...after.keys()]);
+  return [...paths].filter((path) => before.get(path) !== after.get(path)).sort();
+}
