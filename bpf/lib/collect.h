@@ -1,0 +1,107 @@
+/* Expiry of conntrack entries and fragments, and the drops that nobody has reported yet. */
+#pragma once
+
+#include "conntrack.h"
+#include "events.h"
+#include "maps.h"
+
+struct collection {
+	struct collect_args *args;
+	struct datapath_state *state;
+	__u32 now;
+};
+
+/* An entry that was never reported in a direction has nothing to say of it. */
+static __always_inline void report_end(struct collection *c, const struct conntrack_key *stored_key,
+				       struct conntrack_value *entry)
+{
+	struct conntrack_key copy = *stored_key, *key = &copy; /* a global function takes no read-only memory */
+
+	if (c->state->flow_level < FLOW_LEVEL_CONNECTIONS)
+		return;
+	report_flow(entry, key, 0,
+		    FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8 |
+			    (entry->ifindex[0] ? POLICY_DIRECTION_EGRESS : POLICY_DIRECTION_INGRESS) << 16);
+	if (entry->flags & CONNTRACK_REPLY_SEEN)
+		report_flow(entry, key, 1,
+			    FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[1] << 8 |
+				    (entry->ifindex[1] ? POLICY_DIRECTION_EGRESS : POLICY_DIRECTION_INGRESS) << 16);
+}
+
+static long collect_connection(void *map, const void *key, void *value, void *context)
+{
+	struct collection *c = context;
+	struct conntrack_value *entry = value;
+	__u32 class = conntrack_timeout_class(key, entry);
+	__u32 timeout;
+
+	if (class >= TIMEOUT_CLASSES)
+		return 0;
+	timeout = c->state->timeout_seconds[class] * c->state->hz;
+	/* Signed: the entry may have been touched since `now` was read. */
+	if ((__s32)(c->now - entry->last_seen) <= (__s32)timeout) {
+		c->args->conntrack_live++;
+		return 0;
+	}
+	report_end(c, key, entry);
+	if (!bpf_map_delete_elem(map, key)) {
+		c->args->conntrack_expired++;
+		count(STATISTIC_CONNTRACK_REMOVED);
+	}
+	return 0;
+}
+
+static long collect_fragment(void *map, const void *key, void *value, void *context)
+{
+	struct collection *c = context;
+	struct fragment_value *fragment = value;
+
+	if ((__s32)(c->now - fragment->last_seen) <= (__s32)(c->state->timeout_seconds[TIMEOUT_FRAGMENT] * c->state->hz)) {
+		c->args->fragments_live++;
+		return 0;
+	}
+	bpf_map_delete_elem(map, key);
+	c->args->fragments_expired++;
+	return 0;
+}
+
+static long collect_drop(void *map, const void *key, void *value, void *context)
+{
+	struct collection *c = context;
+	struct drop_flow_value *drop = value;
+	struct flow_event *event;
+	__u64 packets, bytes;
+
+	if ((__s32)(c->now - drop->last_report) < (__s32)c->state->flow_interval_jiffies)
+		return 0;
+	packets = __sync_lock_test_and_set(&drop->packets, 0);
+	bytes = __sync_lock_test_and_set(&drop->bytes, 0);
+	if (!packets) {
+		/* Quiet for a whole interval: the next drop of its kind is news again. */
+		bpf_map_delete_elem(map, key);
+		return 0;
+	}
+	drop->last_report = c->now;
+	event = reserve_event();
+	if (event) {
+		fill_drop_event(event, key, drop, packets, bytes);
+		bpf_ringbuf_submit(event, 0);
+		c->args->drop_flows_reported++;
+	}
+	return 0;
+}
+
+static __always_inline int collect(struct collect_args *args)
+{
+	__u32 zero = 0;
+	struct collection c = { .args = args };
+
+	c.state = bpf_map_lookup_elem(&DATAPATH_STATE, &zero);
+	if (!c.state || !c.state->hz)
+		return -1;
+	c.now = (__u32)args->jiffies;
+	bpf_for_each_map_elem(&CONNTRACK, collect_connection, &c, 0);
+	bpf_for_each_map_elem(&FRAGMENTS, collect_fragment, &c, 0);
+	bpf_for_each_map_elem(&DROP_FLOWS, collect_drop, &c, 0);
+	return 0;
+}

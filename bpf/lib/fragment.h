@@ -1,0 +1,80 @@
+/* Fragments: the first decides for the datagram and leaves its ports here; later ones follow it in order.
+ *
+ * A fragment that begins before the end of what was seen overlaps, and poisons its datagram: two readings of one
+ * datagram is how fragments get around a filter (RFC 1858, RFC 3128). One without a first fragment is an orphan.
+ */
+#pragma once
+
+#include "events.h"
+#include "maps.h"
+#include "packet.h"
+
+static __always_inline struct fragment_key fragment_key_of(const struct packet *p, __u32 ifindex, __u8 direction)
+{
+	struct fragment_key key = {
+		.src_ip = p->src_ip,
+		.dst_ip = p->dst_ip,
+		.hook_ifindex = ifindex,
+		.id = p->fragment_id,
+		.protocol = p->protocol,
+		.direction = direction,
+	};
+
+	return key;
+}
+
+/* A later fragment: gives it the first one's ports. Returns 0 or a drop reason. */
+__noinline int fragment_follow(struct packet *p, __u32 ifindex, __u32 direction)
+{
+	struct fragment_key key;
+	struct fragment_value *seen;
+
+	if (!p)
+		return DROP_REASON_INTERNAL_ERROR;
+	key = fragment_key_of(p, ifindex, (__u8)direction);
+	seen = bpf_map_lookup_elem(&FRAGMENTS, &key);
+	if (!seen)
+		return DROP_REASON_FRAGMENT_ORPHAN;
+	if (seen->poisoned || p->fragment_offset < seen->next_offset) {
+		seen->poisoned = 1;
+		return DROP_REASON_FRAGMENT_OVERLAP;
+	}
+	p->src_port = seen->src_port;
+	p->dst_port = seen->dst_port;
+	p->icmp_type = seen->icmp_type;
+	p->icmp_code = seen->icmp_code;
+	if (p->last_fragment && p->fragment_offset == seen->next_offset) {
+		bpf_map_delete_elem(&FRAGMENTS, &key); /* the datagram is whole */
+		return 0;
+	}
+	seen->next_offset = p->fragment_offset + p->fragment_bytes;
+	seen->last_seen = (__u32)bpf_jiffies64();
+	return 0;
+}
+
+/* A first fragment whose datagram was allowed. Returns 0 or a drop reason. */
+__noinline int fragment_begin(const struct packet *p, __u32 ifindex, __u32 direction)
+{
+	struct fragment_value *seen, fresh = {};
+	struct fragment_key key;
+
+	if (!p)
+		return DROP_REASON_INTERNAL_ERROR;
+	key = fragment_key_of(p, ifindex, (__u8)direction);
+	seen = bpf_map_lookup_elem(&FRAGMENTS, &key);
+	if (seen) {
+		seen->poisoned = 1; /* a second first fragment of a datagram that is still arriving */
+		return DROP_REASON_FRAGMENT_OVERLAP;
+	}
+	fresh.last_seen = (__u32)bpf_jiffies64();
+	fresh.next_offset = p->fragment_bytes;
+	fresh.src_port = p->src_port;
+	fresh.dst_port = p->dst_port;
+	fresh.icmp_type = p->icmp_type;
+	fresh.icmp_code = p->icmp_code;
+	if (bpf_map_update_elem(&FRAGMENTS, &key, &fresh, BPF_ANY)) {
+		count(STATISTIC_FRAGMENT_REFUSED);
+		return DROP_REASON_FRAGMENT_TABLE_FULL;
+	}
+	return 0;
+}

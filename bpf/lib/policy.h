@@ -1,0 +1,199 @@
+/* One policy decision: may `peer` and the selected identity talk, as the policies of that direction see it?
+ *
+ * Most specific key wins: first by how many identities it names, then protocol and longest port prefix; deny beats
+ * allow at the same specificity; then the isolation of the selected identity; then the default.
+ */
+#pragma once
+
+#include "maps.h"
+#include "packet.h"
+
+/* Rule ids that no policy has; the agent knows their names. */
+enum reserved_rule {
+	RULE_NONE = 0,
+	RULE_DEFAULT_DENY = 1,
+	RULE_DEFAULT_ALLOW = 2,
+};
+
+struct decision {
+	/* in */
+	__u32 selected;
+	__u32 peer;
+	__u32 peer_cidr; /* 0: none */
+	__u32 policy_generation; /* read once per packet, so that both its decisions see one set */
+	__u16 port;
+	__u8 protocol;
+	__u8 direction; /* POLICY_DIRECTION_INGRESS or _EGRESS */
+	struct policy_shape selected_shape;
+	struct policy_shape wildcard_shape;
+	struct policy_shape both_shape;
+	/* out */
+	__u32 rule_id;
+	__u32 action;
+};
+
+/* Reads the version in force. Under the lock, because user space writes values in place. */
+static __always_inline __u32 policy_lookup(const struct policy_key *key, __u32 generation, __u32 *rule_id)
+{
+	struct policy_value *value = bpf_map_lookup_elem(&POLICIES, key);
+	__u32 action, rule;
+
+	if (!value)
+		return POLICY_ABSENT;
+	bpf_spin_lock(&value->lock);
+	if ((__s32)(generation - value->generation) >= 0) {
+		action = value->action[1];
+		rule = value->rule_id[1];
+	} else {
+		action = value->action[0];
+		rule = value->rule_id[0];
+	}
+	bpf_spin_unlock(&value->lock);
+	if (action != POLICY_ABSENT)
+		*rule_id = rule;
+	return action;
+}
+
+/* Tries one (selected, peer) pair in one direction value; deny beats what was found before at this specificity. */
+static __always_inline void try_pair(struct decision *d, struct policy_key *key, __u8 direction, __u32 selected,
+				     __u32 peer)
+{
+	__u32 action, rule = 0;
+
+	key->direction = direction;
+	if (d->direction == POLICY_DIRECTION_INGRESS) {
+		key->src_identity = peer;
+		key->dst_identity = selected;
+	} else {
+		key->src_identity = selected;
+		key->dst_identity = peer;
+	}
+	action = policy_lookup(key, d->policy_generation, &rule);
+	if (action == POLICY_ABSENT || (d->action != POLICY_ABSENT && action != POLICY_ACTION_DENY))
+		return;
+	d->action = action;
+	d->rule_id = rule;
+}
+
+/* All pairs of one level for one protocol and port prefix: level 2 names both identities, 1 one, 0 none. */
+__noinline int try_shape(struct decision *d, __u32 level, __u32 protocol, __u32 prefix_len)
+{
+	struct policy_key key = {};
+	__u32 bit, selected, wildcard, both;
+
+	if (!d || prefix_len > 16)
+		return 0;
+	bit = 1u << prefix_len;
+	if (protocol) {
+		selected = d->selected_shape.exact_protocol & bit;
+		wildcard = d->wildcard_shape.exact_protocol & bit;
+		both = d->both_shape.exact_protocol & bit;
+	} else {
+		selected = d->selected_shape.any_protocol & bit;
+		wildcard = d->wildcard_shape.any_protocol & bit;
+		both = d->both_shape.any_protocol & bit;
+	}
+	key.protocol = (__u8)protocol;
+	key.prefix_len = (__u8)prefix_len;
+	key.dst_port = (__u16)(d->port & (0xffff0000u >> prefix_len));
+
+	if (level == 2) {
+		if (selected)
+			try_pair(d, &key, d->direction, d->selected, d->peer);
+		if (both)
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, d->selected, d->peer);
+		if (selected && d->peer_cidr)
+			try_pair(d, &key, d->direction, d->selected, d->peer_cidr);
+	} else if (level == 1) {
+		if (selected)
+			try_pair(d, &key, d->direction, d->selected, 0);
+		if (wildcard)
+			try_pair(d, &key, d->direction, 0, d->peer);
+		if (wildcard && d->peer_cidr)
+			try_pair(d, &key, d->direction, 0, d->peer_cidr);
+		if (both) {
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, d->selected, 0);
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, 0, d->peer);
+		}
+	} else {
+		if (wildcard)
+			try_pair(d, &key, d->direction, 0, 0);
+		if (both)
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, 0, 0);
+	}
+	return 0;
+}
+
+static __always_inline int has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+__noinline int try_level(struct decision *d, __u32 level)
+{
+	__u32 exact, any;
+	int longest;
+
+	if (!d)
+		return 0;
+	exact = d->selected_shape.exact_protocol | d->wildcard_shape.exact_protocol | d->both_shape.exact_protocol;
+	any = d->selected_shape.any_protocol | d->wildcard_shape.any_protocol | d->both_shape.any_protocol;
+	longest = has_ports(d->protocol) ? 16 : 0; /* what has no port matches no port */
+	for (int length = 16; length >= 0; length--) {
+		if (length > longest || !(exact & (1u << length)))
+			continue;
+		try_shape(d, level, d->protocol, length);
+		if (d->action != POLICY_ABSENT)
+			return 0;
+	}
+	for (int length = 16; length >= 0; length--) {
+		if (length > longest || !(any & (1u << length)))
+			continue;
+		try_shape(d, level, 0, length);
+		if (d->action != POLICY_ABSENT)
+			return 0;
+	}
+	return 0;
+}
+
+/* Fills d->action (POLICY_ACTION_*) and d->rule_id. */
+static __noinline void decide(const struct datapath_state *state, struct decision *d)
+{
+	struct policy_shape_key shape_key = { .identity = d->selected, .direction = d->direction };
+	struct policy_shape_value *shape = bpf_map_lookup_elem(&POLICY_SHAPES, &shape_key);
+	struct policy_key isolation = { .direction = d->direction, .kind = POLICY_KIND_ISOLATION };
+	__u32 direction = d->direction, exact, any;
+
+	d->action = POLICY_ABSENT;
+	d->rule_id = RULE_NONE;
+	d->selected_shape = (struct policy_shape){};
+	if (shape) {
+		bpf_spin_lock(&shape->lock);
+		exact = shape->shape.exact_protocol;
+		any = shape->shape.any_protocol;
+		bpf_spin_unlock(&shape->lock);
+		d->selected_shape.exact_protocol = exact;
+		d->selected_shape.any_protocol = any;
+	}
+	d->wildcard_shape = direction == POLICY_DIRECTION_INGRESS ? state->wildcard_shapes[POLICY_DIRECTION_INGRESS] :
+								    state->wildcard_shapes[POLICY_DIRECTION_EGRESS];
+	d->both_shape = state->wildcard_shapes[POLICY_DIRECTION_BOTH];
+
+	try_level(d, 2);
+	if (d->action == POLICY_ABSENT)
+		try_level(d, 1);
+	if (d->action == POLICY_ABSENT)
+		try_level(d, 0);
+	if (d->action != POLICY_ABSENT)
+		return;
+
+	if (direction == POLICY_DIRECTION_INGRESS)
+		isolation.dst_identity = d->selected;
+	else
+		isolation.src_identity = d->selected;
+	d->action = policy_lookup(&isolation, d->policy_generation, &d->rule_id);
+	if (d->action != POLICY_ABSENT)
+		return;
+	d->action = state->default_deny ? POLICY_ACTION_DENY : POLICY_ACTION_ALLOW;
+	d->rule_id = state->default_deny ? RULE_DEFAULT_DENY : RULE_DEFAULT_ALLOW;
+}
