@@ -42,7 +42,9 @@ export class Store implements Disposable {
     }
   }
 
+  /** Closes the database and lets go of the directory; again is nothing. */
   [Symbol.dispose](): void {
+    if (!this.#db.isOpen) return;
     this.#db.close();
     this.#lock[Symbol.dispose]();
   }
