@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conntrack.h"
+#include "endpoint.h"
 #include "events.h"
 #include "maps.h"
 
@@ -28,6 +29,25 @@ static __always_inline void report_end(struct collection *c, const struct conntr
 				    (entry->ifindex[1] ? POLICY_DIRECTION_EGRESS : POLICY_DIRECTION_INGRESS) << 16);
 }
 
+/* A pod that took part is gone: its address may be another pod's by now. */
+static __always_inline int has_left(__u32 ifindex, __u32 ip)
+{
+	struct pod_iface_value *pod;
+
+	if (!ifindex)
+		return 0;
+	pod = pod_of_iface(ifindex);
+	return !pod || pod->ip != ip;
+}
+
+static __always_inline int is_orphan(const struct conntrack_key *key, const struct conntrack_value *entry)
+{
+	__u32 origin_is_a = entry->flags & CONNTRACK_ORIGIN_IS_A;
+
+	return has_left(entry->ifindex[0], origin_is_a ? key->ip_a : key->ip_b) ||
+	       has_left(entry->ifindex[1], origin_is_a ? key->ip_b : key->ip_a);
+}
+
 static long collect_connection(void *map, const void *key, void *value, void *context)
 {
 	struct collection *c = context;
@@ -39,7 +59,7 @@ static long collect_connection(void *map, const void *key, void *value, void *co
 		return 0;
 	timeout = c->state->timeout_seconds[class] * c->state->hz;
 	/* Signed: the entry may have been touched since `now` was read. */
-	if ((__s32)(c->now - entry->last_seen) <= (__s32)timeout) {
+	if ((__s32)(c->now - entry->last_seen) <= (__s32)timeout && !is_orphan(key, entry)) {
 		c->args->conntrack_live++;
 		return 0;
 	}

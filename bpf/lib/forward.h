@@ -21,6 +21,7 @@ static __always_inline int deliver_to_pod(struct __sk_buff *skb, const struct da
 
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return drop_passage(state, v, DROP_REASON_MALFORMED);
+	v->far_identity = pod->identity;
 	if (unlikely(ip->ttl <= 1))
 		return drop_passage(state, v, DROP_REASON_TTL_EXCEEDED);
 	/* RFC 1624: the sum of a header whose TTL byte went down by one. */
