@@ -78,7 +78,7 @@ export function errnoName(errno: number): string {
 
 /** A system call or a libbpf call that failed. */
 export class SysError extends Error {
-  override readonly name = "SysError";
+  override readonly name: string = "SysError";
   /** The symbolic error, such as `ENOENT`. */
   readonly code: string;
 
