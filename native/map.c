@@ -84,12 +84,12 @@ NV_API int32_t nv_possible_cpus(void)
 	return libbpf_num_possible_cpus();
 }
 
-NV_API int32_t nv_map_lookup(int32_t fd, const void *key, void *value, uint64_t flags)
+NV_API int32_t nv_map_lookup(int32_t fd, const void *key, void *value, uint32_t flags)
 {
 	return bpf_map_lookup_elem_flags(fd, key, value, flags);
 }
 
-NV_API int32_t nv_map_update(int32_t fd, const void *key, const void *value, uint64_t flags)
+NV_API int32_t nv_map_update(int32_t fd, const void *key, const void *value, uint32_t flags)
 {
 	return bpf_map_update_elem(fd, key, value, flags);
 }
@@ -107,7 +107,7 @@ NV_API int32_t nv_map_next_key(int32_t fd, const void *key, void *next)
 
 /* *count: room in, entries out; also set when the result is -ENOENT (the end was reached). */
 NV_API int32_t nv_map_lookup_batch(int32_t fd, void *cursor_in, void *cursor_out, void *keys,
-				   void *values, uint32_t *count, uint64_t element_flags)
+				   void *values, uint32_t *count, uint32_t element_flags)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = element_flags);
 
@@ -116,7 +116,7 @@ NV_API int32_t nv_map_lookup_batch(int32_t fd, void *cursor_in, void *cursor_out
 
 /* *count: entries in, how many were done out, also after an error. */
 NV_API int32_t nv_map_update_batch(int32_t fd, const void *keys, const void *values,
-				   uint32_t *count, uint64_t element_flags)
+				   uint32_t *count, uint32_t element_flags)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = element_flags);
 

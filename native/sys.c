@@ -135,6 +135,11 @@ NV_API int32_t nv_munmap(void *address, uint64_t size)
 	return nv_result(munmap(address, size));
 }
 
+NV_API int32_t nv_page_size(void)
+{
+	return (int32_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Waits for events on fd, or for wake_fd (-1: none) to become readable; returns fd's revents, 0
  * after a time-out or a wake-up. A signal does not end it early by more than its share. */
 NV_API int32_t nv_poll(int32_t fd, int32_t events, int32_t timeout_ms, int32_t wake_fd)

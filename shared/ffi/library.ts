@@ -47,6 +47,8 @@ const SYMBOLS = {
   nv_mmap: { parameters: ["i32", "u64", "i32", "i32", "i64", "buffer"], result: "i32" },
   /** int32_t nv_munmap(void *address, uint64_t size) */
   nv_munmap: { parameters: ["pointer", "u64"], result: "i32" },
+  /** int32_t nv_page_size(void) */
+  nv_page_size: { parameters: [], result: "i32" },
   /** int32_t nv_poll(int32_t fd, int32_t events, int32_t timeout_ms, int32_t wake_fd) */
   nv_poll: { parameters: ["i32", "i32", "i32", "i32"], result: "i32" },
   /** nv_poll on a thread of its own. */
@@ -138,22 +140,22 @@ const SYMBOLS = {
   nv_map_freeze: { parameters: ["i32"], result: "i32" },
   /** int32_t nv_possible_cpus(void) */
   nv_possible_cpus: { parameters: [], result: "i32" },
-  /** int32_t nv_map_lookup(int32_t fd, const void *key, void *value, uint64_t flags) */
-  nv_map_lookup: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
-  /** int32_t nv_map_update(int32_t fd, const void *key, const void *value, uint64_t flags) */
-  nv_map_update: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
+  /** int32_t nv_map_lookup(int32_t fd, const void *key, void *value, uint32_t flags) */
+  nv_map_lookup: { parameters: ["i32", "buffer", "buffer", "u32"], result: "i32" },
+  /** int32_t nv_map_update(int32_t fd, const void *key, const void *value, uint32_t flags) */
+  nv_map_update: { parameters: ["i32", "buffer", "buffer", "u32"], result: "i32" },
   /** int32_t nv_map_delete(int32_t fd, const void *key) */
   nv_map_delete: { parameters: ["i32", "buffer"], result: "i32" },
   /** int32_t nv_map_next_key(int32_t fd, const void *key, void *next) */
   nv_map_next_key: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  /** int32_t nv_map_lookup_batch(int32_t fd, void *cursor_in, void *cursor_out, void *keys, void *values, uint32_t *count, uint64_t element_flags) */
+  /** int32_t nv_map_lookup_batch(int32_t fd, void *cursor_in, void *cursor_out, void *keys, void *values, uint32_t *count, uint32_t element_flags) */
   nv_map_lookup_batch: {
-    parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "u64"],
+    parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "u32"],
     result: "i32",
   },
-  /** int32_t nv_map_update_batch(int32_t fd, const void *keys, const void *values, uint32_t *count, uint64_t element_flags) */
+  /** int32_t nv_map_update_batch(int32_t fd, const void *keys, const void *values, uint32_t *count, uint32_t element_flags) */
   nv_map_update_batch: {
-    parameters: ["i32", "buffer", "buffer", "buffer", "u64"],
+    parameters: ["i32", "buffer", "buffer", "buffer", "u32"],
     result: "i32",
   },
   /** int32_t nv_map_delete_batch(int32_t fd, const void *keys, uint32_t *count) */
