@@ -1,0 +1,99 @@
+import type { Cidr } from "../../shared/net/mod.ts";
+import type { IdentityGroup } from "./identity_group.ts";
+import type { NetworkPolicyObject, ObjectSource } from "./objects/types.ts";
+import { unpackPortKey } from "./port_keys.ts";
+import type { Origin } from "./rule_state.ts";
+import type { SelectedIdentity } from "./selected_identity.ts";
+
+/** A policy, or a rule of it, with the place where it is written. */
+export interface PolicyOrigin {
+  readonly namespace: string;
+  readonly name: string;
+  /** The file of the policy and the line of the policy or the rule. */
+  readonly source: ObjectSource;
+}
+
+/** A rule that allows something. */
+export interface RuleOrigin extends PolicyOrigin {
+  readonly ruleId: number;
+  /** `NAMESPACE/NAME:ingress[i]`. */
+  readonly rule: string;
+}
+
+/** One allowed combination and every rule that allows it. */
+export interface AllowExplanation {
+  /** The peer's identity; 0 = anyone. */
+  readonly peer: number;
+  /** The peer when it is a CIDR. */
+  readonly cidr: Cidr | undefined;
+  /** The peer when it is pods: their namespace and labels. */
+  readonly pods: Pick<IdentityGroup, "namespace" | "labels"> | undefined;
+  /** 0 = any. */
+  readonly protocol: number;
+  /** First and last allowed port; 0 and 65535 = any. */
+  readonly fromPort: number;
+  readonly toPort: number;
+  /** False when a wider combination of the same identity makes an entry superfluous. */
+  readonly hasEntry: boolean;
+  readonly origins: readonly RuleOrigin[];
+}
+
+/** One direction of an identity. */
+export interface DirectionExplanation {
+  /** The policies that deny what is not allowed; none: the default applies. */
+  readonly isolatedBy: readonly PolicyOrigin[];
+  readonly allows: readonly AllowExplanation[];
+}
+
+/** The rules in force for the pods of one identity. */
+export interface IdentityExplanation {
+  readonly identity: number;
+  readonly ingress: DirectionExplanation;
+  readonly egress: DirectionExplanation;
+}
+
+/** What an explanation looks things up in. */
+export interface ExplainLookup {
+  policy(key: string): NetworkPolicyObject | undefined;
+  cidr(identity: number): Cidr | undefined;
+  group(identity: number): IdentityGroup | undefined;
+}
+
+/** @param selected undefined when no policy selects the identity. */
+export function explainDirection(
+  selected: SelectedIdentity | undefined,
+  lookup: ExplainLookup,
+): DirectionExplanation {
+  if (selected === undefined) return { isolatedBy: [], allows: [] };
+  const isolatedBy = [...selected.isolators].sort()
+    .map((key) => lookup.policy(key))
+    .filter((policy) => policy !== undefined)
+    .map(({ namespace, name, source }) => ({ namespace, name, source }));
+  const allows: AllowExplanation[] = [];
+  for (const { peer, port, origins, effective } of selected.bucket.combinations()) {
+    const { protocol, port: fromPort, prefixLen } = unpackPortKey(port);
+    const pods = lookup.group(peer);
+    allows.push({
+      peer,
+      cidr: lookup.cidr(peer),
+      pods: pods && { namespace: pods.namespace, labels: pods.labels },
+      protocol,
+      fromPort,
+      toPort: fromPort + 2 ** (16 - prefixLen) - 1,
+      hasEntry: effective,
+      origins: explainOrigins(origins),
+    });
+  }
+  return { isolatedBy, allows };
+}
+
+function explainOrigins(origins: ReadonlySet<Origin>): RuleOrigin[] {
+  const rules = [...new Set([...origins].map(({ rule }) => rule))];
+  return rules.sort((a, b) => (a.name < b.name ? -1 : 1)).map((rule) => ({
+    namespace: rule.policy.namespace,
+    name: rule.policy.name,
+    source: { file: rule.policy.source.file, line: rule.line },
+    ruleId: rule.id,
+    rule: rule.name,
+  }));
+}
