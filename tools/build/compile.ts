@@ -35,23 +35,32 @@ export function bundleStep(target: Target, executable: Executable, commit: strin
     values: () => [commit],
     outputs: () => [`${folder}/main.js`],
     async run() {
-      await esbuild.build({
-        absWorkingDir: ROOT,
-        entryPoints: [entry],
-        outfile: `${folder}/main.js`,
-        bundle: true,
-        platform: "node",
-        format: "esm",
-        target: "esnext",
-        minifySyntax: true,
-        minifyWhitespace: true,
-        banner: { js: REQUIRE_BANNER },
-        define: { NOVANET_COMMIT: JSON.stringify(commit) },
-        legalComments: "eof",
-        logLevel: "warning",
-      });
+      await bundle(entry, `${folder}/main.js`, commit);
     },
   };
+}
+
+/** Bundles what `entry` needs into one file; a fault in the sources is a CommandError with its place. */
+async function bundle(entry: string, outfile: string, commit: string): Promise<void> {
+  const result = await esbuild.build({
+    absWorkingDir: ROOT,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "esnext",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    banner: { js: REQUIRE_BANNER },
+    define: { NOVANET_COMMIT: JSON.stringify(commit) },
+    legalComments: "eof",
+    logLevel: "silent",
+  }).catch((error) => error as esbuild.BuildFailure);
+  if (result.errors.length > 0) {
+    const messages = await esbuild.formatMessages(result.errors, { kind: "error" });
+    throw new CommandError(["esbuild", entry], 1, messages.join(""));
+  }
 }
 
 /** The bundle and its assets -> dist/, one file that needs nothing but glibc. */
@@ -59,8 +68,9 @@ export function compileStep(target: Target, executable: Executable): Step {
   const folder = compileFolder(target, executable);
   const output = `${target.dist}/${executable.name}`;
   const assets = executable.assets.map((asset) => assetPath(target, asset));
+  // A code cache would be a file with a known name in /tmp, that anybody could put there and root would load.
   // A question on a terminal is no way to run a daemon: what is not permitted fails.
-  const flags = ["--no-prompt", ...PERMISSIONS[executable.name]];
+  const flags = ["--no-prompt", "--no-code-cache", ...PERMISSIONS[executable.name]];
   return {
     name: `compile-${executable.name}`,
     after: [`bundle-${executable.name}`, "bpf", "shim"],
