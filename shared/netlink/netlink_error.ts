@@ -1,22 +1,22 @@
-/** The kernel's refusal of a request. */
-export class NetlinkError extends Error {
+import { SysError } from "../ffi/errno.ts";
+
+/** The kernel's refusal of a netlink request; `code` and `errno` as in every SysError. */
+export class NetlinkError extends SysError {
   override readonly name = "NetlinkError";
-  /** The operation and its object, e.g. `vethCreate nv0123`. */
-  readonly op: string;
-  /** Positive, as in errno(3). */
-  readonly errno: number;
   /** What the kernel said about it (extended acknowledgement), or "". */
   readonly kernelMessage: string;
 
-  constructor(op: string, errno: number, errnoName: string, kernelMessage = "") {
-    super(`Cannot ${op}: ${errnoName}${kernelMessage === "" ? "" : ` (kernel: ${kernelMessage})`}`);
-    this.op = op;
-    this.errno = errno;
+  /**
+   * @param op the operation and its object, e.g. `create veth nv0123`.
+   * @param errno positive, as in errno(3).
+   */
+  constructor(op: string, errno: number, kernelMessage = "") {
+    super(op, errno, kernelMessage);
     this.kernelMessage = kernelMessage;
   }
 }
 
-/** Bytes that are no netlink message, or an answer that breaks the protocol. */
+/** Bytes that are no netlink message. */
 export class NetlinkDecodeError extends Error {
   override readonly name = "NetlinkDecodeError";
   /** What was being read, e.g. `attribute`. */

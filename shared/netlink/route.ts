@@ -73,9 +73,10 @@ export interface RouteSpec {
   readonly mtu?: number | undefined;
 }
 
-/** Which routes to list; what is left out matches all. */
+/** Which routes to list; what is left out matches all, but for the table. */
 export interface RouteFilter {
-  readonly table?: number | undefined;
+  /** Default RT_TABLE_MAIN. */
+  readonly table?: number | "all" | undefined;
   readonly oif?: number | undefined;
   readonly protocol?: number | undefined;
 }
@@ -125,7 +126,8 @@ export function encodeRoute(spec: RouteSpec): Uint8Array<ArrayBuffer> {
 /** @returns the payload of an RTM_GETROUTE dump of the routes that match. */
 export function encodeRouteFilter(filter: RouteFilter): Uint8Array<ArrayBuffer> {
   const attributes: Attribute[] = [];
-  if (filter.table !== undefined) attributes.push(attr.u32(RouteAttr.TABLE, filter.table));
+  const table = filter.table ?? RouteTable.MAIN;
+  if (table !== "all") attributes.push(attr.u32(RouteAttr.TABLE, table));
   if (filter.oif !== undefined) attributes.push(attr.u32(RouteAttr.OIF, filter.oif));
   return routeCodec.encode({
     header: { family: Family.INET, protocol: filter.protocol ?? 0 },
