@@ -94,7 +94,7 @@ struct policy_key {
 	__u8 pad[2];
 };
 
-enum { POLICY_ABSENT = 255 };
+enum policy_absent { POLICY_ABSENT = 255 };
 
 struct policy_value {
 	struct bpf_spin_lock lock;
@@ -403,3 +403,18 @@ struct collect_args {
 	__u32 drop_flows_reported;
 	__u32 scan;		/* in: 0 reads the clocks only */
 };
+
+/* Types that user space reads though no map's key or value is of them: what stands here comes into the BTF, and so into
+ * shared/gen/abi.ts (tools/gen_abi.ts). The section is not loaded.
+ */
+struct {
+	struct flow_event flow_event;
+	struct collect_args collect_args;
+	enum policy_kind policy_kind;
+	enum policy_absent policy_absent;
+	enum timeout_class timeout_class;
+	enum flow_level flow_level;
+	enum conntrack_state conntrack_state;
+	enum conntrack_flags conntrack_flags;
+	enum statistic statistic;
+} USER_TYPES SEC("novanet_types");
