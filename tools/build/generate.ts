@@ -31,6 +31,13 @@ export function protoStep(): Step {
   };
 }
 
+/** The generators and what they import of tools/. */
+const generatorSources = () =>
+  filesUnder(
+    "tools",
+    (path) => /^tools\/(abi\/)?[a-z_]+\.ts$/.test(path) && !path.endsWith("_test.ts"),
+  );
+
 /** A step that is one of our own generators in tools/. */
 function generator(
   tool: string,
@@ -38,7 +45,7 @@ function generator(
 ): Step {
   return {
     ...step,
-    inputs: async () => [tool, ...await step.inputs()],
+    inputs: async () => [...generatorSources(), ...await step.inputs()],
     run: async () => void await command([Deno.execPath(), "run", "-A", tool]),
   };
 }
