@@ -125,6 +125,298 @@ export const Statistic = {
   STATISTICS_COUNT: 16,
 } as const;
 
+/** struct drop_flow_key, 20 bytes */
+export interface DropFlowKey {
+  readonly srcIp: number;
+  readonly dstIp: number;
+  readonly ruleId: number;
+  readonly dstPort: number;
+  readonly protocol: number;
+  readonly reason: number;
+  readonly direction: number;
+  readonly ruleDirection: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+}
+
+/** Where the members of struct drop_flow_key are, in bytes. */
+export const DropFlowKeyLayout = {
+  size: 20,
+  srcIp: 0,
+  dstIp: 4,
+  ruleId: 8,
+  dstPort: 12,
+  protocol: 14,
+  reason: 15,
+  direction: 16,
+  ruleDirection: 17,
+  icmpType: 18,
+  icmpCode: 19,
+} as const;
+
+/** Struct drop_flow_key as bytes. */
+export const DropFlowKeyCodec: Codec<DropFlowKey> = codec(
+  20,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.srcIp, true);
+    view.setUint32(at + 4, value.dstIp, true);
+    view.setUint32(at + 8, value.ruleId, true);
+    view.setUint16(at + 12, value.dstPort, true);
+    view.setUint8(at + 14, value.protocol);
+    view.setUint8(at + 15, value.reason);
+    view.setUint8(at + 16, value.direction);
+    view.setUint8(at + 17, value.ruleDirection);
+    view.setUint8(at + 18, value.icmpType);
+    view.setUint8(at + 19, value.icmpCode);
+  },
+  (view, at) => ({
+    srcIp: view.getUint32(at + 0, true),
+    dstIp: view.getUint32(at + 4, true),
+    ruleId: view.getUint32(at + 8, true),
+    dstPort: view.getUint16(at + 12, true),
+    protocol: view.getUint8(at + 14),
+    reason: view.getUint8(at + 15),
+    direction: view.getUint8(at + 16),
+    ruleDirection: view.getUint8(at + 17),
+    icmpType: view.getUint8(at + 18),
+    icmpCode: view.getUint8(at + 19),
+  }),
+);
+
+/** struct drop_flow_value, 32 bytes (without pad) */
+export interface DropFlowValue {
+  readonly bytes: bigint;
+  readonly packets: bigint;
+  readonly srcIdentity: number;
+  readonly dstIdentity: number;
+  readonly lastReport: number;
+  readonly srcPort: number;
+  readonly tcpFlags: number;
+}
+
+/** Where the members of struct drop_flow_value are, in bytes. */
+export const DropFlowValueLayout = {
+  size: 32,
+  bytes: 0,
+  packets: 8,
+  srcIdentity: 16,
+  dstIdentity: 20,
+  lastReport: 24,
+  srcPort: 28,
+  tcpFlags: 30,
+} as const;
+
+/** Struct drop_flow_value as bytes. */
+export const DropFlowValueCodec: Codec<DropFlowValue> = codec(
+  32,
+  (view, value, at) => {
+    view.setBigUint64(at + 0, value.bytes, true);
+    view.setBigUint64(at + 8, value.packets, true);
+    view.setUint32(at + 16, value.srcIdentity, true);
+    view.setUint32(at + 20, value.dstIdentity, true);
+    view.setUint32(at + 24, value.lastReport, true);
+    view.setUint16(at + 28, value.srcPort, true);
+    view.setUint8(at + 30, value.tcpFlags);
+  },
+  (view, at) => ({
+    bytes: view.getBigUint64(at + 0, true),
+    packets: view.getBigUint64(at + 8, true),
+    srcIdentity: view.getUint32(at + 16, true),
+    dstIdentity: view.getUint32(at + 20, true),
+    lastReport: view.getUint32(at + 24, true),
+    srcPort: view.getUint16(at + 28, true),
+    tcpFlags: view.getUint8(at + 30),
+  }),
+);
+
+/** struct conntrack_key, 16 bytes (without pad) */
+export interface ConntrackKey {
+  readonly ipA: number;
+  readonly ipB: number;
+  readonly portA: number;
+  readonly portB: number;
+  readonly protocol: number;
+}
+
+/** Where the members of struct conntrack_key are, in bytes. */
+export const ConntrackKeyLayout = {
+  size: 16,
+  ipA: 0,
+  ipB: 4,
+  portA: 8,
+  portB: 10,
+  protocol: 12,
+} as const;
+
+/** Struct conntrack_key as bytes. */
+export const ConntrackKeyCodec: Codec<ConntrackKey> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.ipA, true);
+    view.setUint32(at + 4, value.ipB, true);
+    view.setUint16(at + 8, value.portA, true);
+    view.setUint16(at + 10, value.portB, true);
+    view.setUint8(at + 12, value.protocol);
+  },
+  (view, at) => ({
+    ipA: view.getUint32(at + 0, true),
+    ipB: view.getUint32(at + 4, true),
+    portA: view.getUint16(at + 8, true),
+    portB: view.getUint16(at + 10, true),
+    protocol: view.getUint8(at + 12),
+  }),
+);
+
+/** struct conntrack_value, 64 bytes */
+export interface ConntrackValue {
+  readonly lastSeen: number;
+  readonly generation: number;
+  readonly ifindex: readonly number[];
+  readonly identity: readonly number[];
+  readonly ruleId: readonly number[];
+  readonly bytes: readonly bigint[];
+  readonly packets: readonly number[];
+  readonly lastReport: number;
+  readonly state: number;
+  readonly flags: number;
+  readonly tcpFlags: Uint8Array;
+}
+
+/** Where the members of struct conntrack_value are, in bytes. */
+export const ConntrackValueLayout = {
+  size: 64,
+  lastSeen: 0,
+  generation: 4,
+  ifindex: 8,
+  identity: 16,
+  ruleId: 24,
+  bytes: 32,
+  packets: 48,
+  lastReport: 56,
+  state: 60,
+  flags: 61,
+  tcpFlags: 62,
+} as const;
+
+/** Struct conntrack_value as bytes. */
+export const ConntrackValueCodec: Codec<ConntrackValue> = codec(
+  64,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.lastSeen, true);
+    view.setUint32(at + 4, value.generation, true);
+    eachOf("conntrack_value.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 8 + 4 * i, item, true));
+    eachOf("conntrack_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 16 + 4 * i, item, true));
+    eachOf("conntrack_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
+    eachOf("conntrack_value.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
+    eachOf("conntrack_value.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
+    view.setUint32(at + 56, value.lastReport, true);
+    view.setUint8(at + 60, value.state);
+    view.setUint8(at + 61, value.flags);
+    writeBytes("conntrack_value.tcpFlags", view, at + 62, value.tcpFlags, 2);
+  },
+  (view, at) => ({
+    lastSeen: view.getUint32(at + 0, true),
+    generation: view.getUint32(at + 4, true),
+    ifindex: listOf(2, (i) => view.getUint32(at + 8 + 4 * i, true)),
+    identity: listOf(2, (i) => view.getUint32(at + 16 + 4 * i, true)),
+    ruleId: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
+    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
+    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
+    lastReport: view.getUint32(at + 56, true),
+    state: view.getUint8(at + 60),
+    flags: view.getUint8(at + 61),
+    tcpFlags: readBytes(view, at + 62, 2),
+  }),
+);
+
+/** struct fragment_key, 16 bytes */
+export interface FragmentKey {
+  readonly srcIp: number;
+  readonly dstIp: number;
+  readonly hookIfindex: number;
+  readonly id: number;
+  readonly protocol: number;
+  readonly direction: number;
+}
+
+/** Where the members of struct fragment_key are, in bytes. */
+export const FragmentKeyLayout = {
+  size: 16,
+  srcIp: 0,
+  dstIp: 4,
+  hookIfindex: 8,
+  id: 12,
+  protocol: 14,
+  direction: 15,
+} as const;
+
+/** Struct fragment_key as bytes. */
+export const FragmentKeyCodec: Codec<FragmentKey> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.srcIp, true);
+    view.setUint32(at + 4, value.dstIp, true);
+    view.setUint32(at + 8, value.hookIfindex, true);
+    view.setUint16(at + 12, value.id, true);
+    view.setUint8(at + 14, value.protocol);
+    view.setUint8(at + 15, value.direction);
+  },
+  (view, at) => ({
+    srcIp: view.getUint32(at + 0, true),
+    dstIp: view.getUint32(at + 4, true),
+    hookIfindex: view.getUint32(at + 8, true),
+    id: view.getUint16(at + 12, true),
+    protocol: view.getUint8(at + 14),
+    direction: view.getUint8(at + 15),
+  }),
+);
+
+/** struct fragment_value, 16 bytes (without pad) */
+export interface FragmentValue {
+  readonly lastSeen: number;
+  readonly nextOffset: number;
+  readonly srcPort: number;
+  readonly dstPort: number;
+  readonly poisoned: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+}
+
+/** Where the members of struct fragment_value are, in bytes. */
+export const FragmentValueLayout = {
+  size: 16,
+  lastSeen: 0,
+  nextOffset: 4,
+  srcPort: 8,
+  dstPort: 10,
+  poisoned: 12,
+  icmpType: 13,
+  icmpCode: 14,
+} as const;
+
+/** Struct fragment_value as bytes. */
+export const FragmentValueCodec: Codec<FragmentValue> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.lastSeen, true);
+    view.setUint32(at + 4, value.nextOffset, true);
+    view.setUint16(at + 8, value.srcPort, true);
+    view.setUint16(at + 10, value.dstPort, true);
+    view.setUint8(at + 12, value.poisoned);
+    view.setUint8(at + 13, value.icmpType);
+    view.setUint8(at + 14, value.icmpCode);
+  },
+  (view, at) => ({
+    lastSeen: view.getUint32(at + 0, true),
+    nextOffset: view.getUint32(at + 4, true),
+    srcPort: view.getUint16(at + 8, true),
+    dstPort: view.getUint16(at + 10, true),
+    poisoned: view.getUint8(at + 12),
+    icmpType: view.getUint8(at + 13),
+    icmpCode: view.getUint8(at + 14),
+  }),
+);
+
 /** struct endpoint_key, 4 bytes */
 export interface EndpointKey {
   readonly ip: number;
@@ -484,298 +776,6 @@ export const DatapathStateCodec: Codec<DatapathState> = codec(
     wildcardShapes: listOf(3, (i) => PolicyShapeCodec.read(view, at + 32 + 8 * i)),
     timeoutSeconds: listOf(9, (i) => view.getUint32(at + 56 + 4 * i, true)),
     hz: view.getUint32(at + 92, true),
-  }),
-);
-
-/** struct conntrack_key, 16 bytes (without pad) */
-export interface ConntrackKey {
-  readonly ipA: number;
-  readonly ipB: number;
-  readonly portA: number;
-  readonly portB: number;
-  readonly protocol: number;
-}
-
-/** Where the members of struct conntrack_key are, in bytes. */
-export const ConntrackKeyLayout = {
-  size: 16,
-  ipA: 0,
-  ipB: 4,
-  portA: 8,
-  portB: 10,
-  protocol: 12,
-} as const;
-
-/** Struct conntrack_key as bytes. */
-export const ConntrackKeyCodec: Codec<ConntrackKey> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.ipA, true);
-    view.setUint32(at + 4, value.ipB, true);
-    view.setUint16(at + 8, value.portA, true);
-    view.setUint16(at + 10, value.portB, true);
-    view.setUint8(at + 12, value.protocol);
-  },
-  (view, at) => ({
-    ipA: view.getUint32(at + 0, true),
-    ipB: view.getUint32(at + 4, true),
-    portA: view.getUint16(at + 8, true),
-    portB: view.getUint16(at + 10, true),
-    protocol: view.getUint8(at + 12),
-  }),
-);
-
-/** struct conntrack_value, 64 bytes */
-export interface ConntrackValue {
-  readonly lastSeen: number;
-  readonly generation: number;
-  readonly ifindex: readonly number[];
-  readonly identity: readonly number[];
-  readonly ruleId: readonly number[];
-  readonly bytes: readonly bigint[];
-  readonly packets: readonly number[];
-  readonly lastReport: number;
-  readonly state: number;
-  readonly flags: number;
-  readonly tcpFlags: Uint8Array;
-}
-
-/** Where the members of struct conntrack_value are, in bytes. */
-export const ConntrackValueLayout = {
-  size: 64,
-  lastSeen: 0,
-  generation: 4,
-  ifindex: 8,
-  identity: 16,
-  ruleId: 24,
-  bytes: 32,
-  packets: 48,
-  lastReport: 56,
-  state: 60,
-  flags: 61,
-  tcpFlags: 62,
-} as const;
-
-/** Struct conntrack_value as bytes. */
-export const ConntrackValueCodec: Codec<ConntrackValue> = codec(
-  64,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.lastSeen, true);
-    view.setUint32(at + 4, value.generation, true);
-    eachOf("conntrack_value.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 8 + 4 * i, item, true));
-    eachOf("conntrack_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 16 + 4 * i, item, true));
-    eachOf("conntrack_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
-    eachOf("conntrack_value.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
-    eachOf("conntrack_value.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
-    view.setUint32(at + 56, value.lastReport, true);
-    view.setUint8(at + 60, value.state);
-    view.setUint8(at + 61, value.flags);
-    writeBytes("conntrack_value.tcpFlags", view, at + 62, value.tcpFlags, 2);
-  },
-  (view, at) => ({
-    lastSeen: view.getUint32(at + 0, true),
-    generation: view.getUint32(at + 4, true),
-    ifindex: listOf(2, (i) => view.getUint32(at + 8 + 4 * i, true)),
-    identity: listOf(2, (i) => view.getUint32(at + 16 + 4 * i, true)),
-    ruleId: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
-    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
-    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
-    lastReport: view.getUint32(at + 56, true),
-    state: view.getUint8(at + 60),
-    flags: view.getUint8(at + 61),
-    tcpFlags: readBytes(view, at + 62, 2),
-  }),
-);
-
-/** struct fragment_key, 16 bytes */
-export interface FragmentKey {
-  readonly srcIp: number;
-  readonly dstIp: number;
-  readonly hookIfindex: number;
-  readonly id: number;
-  readonly protocol: number;
-  readonly direction: number;
-}
-
-/** Where the members of struct fragment_key are, in bytes. */
-export const FragmentKeyLayout = {
-  size: 16,
-  srcIp: 0,
-  dstIp: 4,
-  hookIfindex: 8,
-  id: 12,
-  protocol: 14,
-  direction: 15,
-} as const;
-
-/** Struct fragment_key as bytes. */
-export const FragmentKeyCodec: Codec<FragmentKey> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.srcIp, true);
-    view.setUint32(at + 4, value.dstIp, true);
-    view.setUint32(at + 8, value.hookIfindex, true);
-    view.setUint16(at + 12, value.id, true);
-    view.setUint8(at + 14, value.protocol);
-    view.setUint8(at + 15, value.direction);
-  },
-  (view, at) => ({
-    srcIp: view.getUint32(at + 0, true),
-    dstIp: view.getUint32(at + 4, true),
-    hookIfindex: view.getUint32(at + 8, true),
-    id: view.getUint16(at + 12, true),
-    protocol: view.getUint8(at + 14),
-    direction: view.getUint8(at + 15),
-  }),
-);
-
-/** struct fragment_value, 16 bytes (without pad) */
-export interface FragmentValue {
-  readonly lastSeen: number;
-  readonly nextOffset: number;
-  readonly srcPort: number;
-  readonly dstPort: number;
-  readonly poisoned: number;
-  readonly icmpType: number;
-  readonly icmpCode: number;
-}
-
-/** Where the members of struct fragment_value are, in bytes. */
-export const FragmentValueLayout = {
-  size: 16,
-  lastSeen: 0,
-  nextOffset: 4,
-  srcPort: 8,
-  dstPort: 10,
-  poisoned: 12,
-  icmpType: 13,
-  icmpCode: 14,
-} as const;
-
-/** Struct fragment_value as bytes. */
-export const FragmentValueCodec: Codec<FragmentValue> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.lastSeen, true);
-    view.setUint32(at + 4, value.nextOffset, true);
-    view.setUint16(at + 8, value.srcPort, true);
-    view.setUint16(at + 10, value.dstPort, true);
-    view.setUint8(at + 12, value.poisoned);
-    view.setUint8(at + 13, value.icmpType);
-    view.setUint8(at + 14, value.icmpCode);
-  },
-  (view, at) => ({
-    lastSeen: view.getUint32(at + 0, true),
-    nextOffset: view.getUint32(at + 4, true),
-    srcPort: view.getUint16(at + 8, true),
-    dstPort: view.getUint16(at + 10, true),
-    poisoned: view.getUint8(at + 12),
-    icmpType: view.getUint8(at + 13),
-    icmpCode: view.getUint8(at + 14),
-  }),
-);
-
-/** struct drop_flow_key, 20 bytes */
-export interface DropFlowKey {
-  readonly srcIp: number;
-  readonly dstIp: number;
-  readonly ruleId: number;
-  readonly dstPort: number;
-  readonly protocol: number;
-  readonly reason: number;
-  readonly direction: number;
-  readonly ruleDirection: number;
-  readonly icmpType: number;
-  readonly icmpCode: number;
-}
-
-/** Where the members of struct drop_flow_key are, in bytes. */
-export const DropFlowKeyLayout = {
-  size: 20,
-  srcIp: 0,
-  dstIp: 4,
-  ruleId: 8,
-  dstPort: 12,
-  protocol: 14,
-  reason: 15,
-  direction: 16,
-  ruleDirection: 17,
-  icmpType: 18,
-  icmpCode: 19,
-} as const;
-
-/** Struct drop_flow_key as bytes. */
-export const DropFlowKeyCodec: Codec<DropFlowKey> = codec(
-  20,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.srcIp, true);
-    view.setUint32(at + 4, value.dstIp, true);
-    view.setUint32(at + 8, value.ruleId, true);
-    view.setUint16(at + 12, value.dstPort, true);
-    view.setUint8(at + 14, value.protocol);
-    view.setUint8(at + 15, value.reason);
-    view.setUint8(at + 16, value.direction);
-    view.setUint8(at + 17, value.ruleDirection);
-    view.setUint8(at + 18, value.icmpType);
-    view.setUint8(at + 19, value.icmpCode);
-  },
-  (view, at) => ({
-    srcIp: view.getUint32(at + 0, true),
-    dstIp: view.getUint32(at + 4, true),
-    ruleId: view.getUint32(at + 8, true),
-    dstPort: view.getUint16(at + 12, true),
-    protocol: view.getUint8(at + 14),
-    reason: view.getUint8(at + 15),
-    direction: view.getUint8(at + 16),
-    ruleDirection: view.getUint8(at + 17),
-    icmpType: view.getUint8(at + 18),
-    icmpCode: view.getUint8(at + 19),
-  }),
-);
-
-/** struct drop_flow_value, 32 bytes (without pad) */
-export interface DropFlowValue {
-  readonly bytes: bigint;
-  readonly packets: bigint;
-  readonly srcIdentity: number;
-  readonly dstIdentity: number;
-  readonly lastReport: number;
-  readonly srcPort: number;
-  readonly tcpFlags: number;
-}
-
-/** Where the members of struct drop_flow_value are, in bytes. */
-export const DropFlowValueLayout = {
-  size: 32,
-  bytes: 0,
-  packets: 8,
-  srcIdentity: 16,
-  dstIdentity: 20,
-  lastReport: 24,
-  srcPort: 28,
-  tcpFlags: 30,
-} as const;
-
-/** Struct drop_flow_value as bytes. */
-export const DropFlowValueCodec: Codec<DropFlowValue> = codec(
-  32,
-  (view, value, at) => {
-    view.setBigUint64(at + 0, value.bytes, true);
-    view.setBigUint64(at + 8, value.packets, true);
-    view.setUint32(at + 16, value.srcIdentity, true);
-    view.setUint32(at + 20, value.dstIdentity, true);
-    view.setUint32(at + 24, value.lastReport, true);
-    view.setUint16(at + 28, value.srcPort, true);
-    view.setUint8(at + 30, value.tcpFlags);
-  },
-  (view, at) => ({
-    bytes: view.getBigUint64(at + 0, true),
-    packets: view.getBigUint64(at + 8, true),
-    srcIdentity: view.getUint32(at + 16, true),
-    dstIdentity: view.getUint32(at + 20, true),
-    lastReport: view.getUint32(at + 24, true),
-    srcPort: view.getUint16(at + 28, true),
-    tcpFlags: view.getUint8(at + 30),
   }),
 );
 

@@ -70,7 +70,7 @@ export function generateSteps(target: Target): Step[] {
     generator("tools/gen_abi.ts", {
       name: "abi",
       after: ["bpf"],
-      inputs: () => [object],
+      inputs: () => [object, ...filesUnder("tools/abi", (path) => path.endsWith(".ts"))],
       outputs: () => ["shared/gen/abi.ts"],
     }),
   ];
