@@ -62,15 +62,53 @@ function listOf<T>(count: number, read: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => read(i));
 }
 
+/** enum conntrack_flags */
+export const ConntrackFlags = {
+  CONNTRACK_ORIGIN_IS_A: 1,
+  CONNTRACK_EGRESS_ALLOWED: 2,
+  CONNTRACK_INGRESS_ALLOWED: 4,
+  CONNTRACK_REPLY_SEEN: 8,
+} as const;
+
+/** enum conntrack_state */
+export const ConntrackState = {
+  CONNTRACK_NEW: 0,
+  CONNTRACK_SYN_RECEIVED: 1,
+  CONNTRACK_ESTABLISHED: 2,
+  CONNTRACK_FIN_WAIT: 3,
+  CONNTRACK_CLOSING: 4,
+  CONNTRACK_CLOSED: 5,
+} as const;
+
+/** enum flow_level */
+export const FlowLevel = {
+  FLOW_LEVEL_OFF: 0,
+  FLOW_LEVEL_DROPS: 1,
+  FLOW_LEVEL_CONNECTIONS: 2,
+  FLOW_LEVEL_ALL: 3,
+} as const;
+
+/** enum policy_absent */
+export const PolicyAbsent = {
+  POLICY_ABSENT: 255,
+} as const;
+
 /** enum policy_kind */
 export const PolicyKind = {
   POLICY_KIND_RULE: 0,
   POLICY_KIND_ISOLATION: 1,
 } as const;
 
-/** enum policy_absent */
-export const PolicyAbsent = {
-  POLICY_ABSENT: 255,
+/** enum statistic */
+export const Statistic = {
+  STATISTIC_EVENTS: 0,
+  STATISTIC_EVENTS_LOST: 1,
+  STATISTIC_CONNTRACK_CREATED: 2,
+  STATISTIC_CONNTRACK_REMOVED: 3,
+  STATISTIC_CONNTRACK_REFUSED: 4,
+  STATISTIC_FRAGMENT_REFUSED: 5,
+  STATISTIC_EVALUATIONS: 6,
+  STATISTICS_COUNT: 16,
 } as const;
 
 /** enum timeout_class */
@@ -87,43 +125,269 @@ export const TimeoutClass = {
   TIMEOUT_CLASSES: 9,
 } as const;
 
-/** enum flow_level */
-export const FlowLevel = {
-  FLOW_LEVEL_OFF: 0,
-  FLOW_LEVEL_DROPS: 1,
-  FLOW_LEVEL_CONNECTIONS: 2,
-  FLOW_LEVEL_ALL: 3,
+/** struct cidr_key, 8 bytes */
+export interface CidrKey {
+  readonly prefixLen: number;
+  readonly addressBe: Uint8Array;
+}
+
+/** Where the members of struct cidr_key are, in bytes. */
+export const CidrKeyLayout = {
+  size: 8,
+  prefixLen: 0,
+  addressBe: 4,
 } as const;
 
-/** enum conntrack_state */
-export const ConntrackState = {
-  CONNTRACK_NEW: 0,
-  CONNTRACK_SYN_RECEIVED: 1,
-  CONNTRACK_ESTABLISHED: 2,
-  CONNTRACK_FIN_WAIT: 3,
-  CONNTRACK_CLOSING: 4,
-  CONNTRACK_CLOSED: 5,
+/** Struct cidr_key as bytes. */
+export const CidrKeyCodec: Codec<CidrKey> = codec(
+  8,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.prefixLen, true);
+    writeBytes("cidr_key.addressBe", view, at + 4, value.addressBe, 4);
+  },
+  (view, at) => ({
+    prefixLen: view.getUint32(at + 0, true),
+    addressBe: readBytes(view, at + 4, 4),
+  }),
+);
+
+/** struct cidr_value, 12 bytes */
+export interface CidrValue {
+  readonly generation: number;
+  readonly identity: readonly number[];
+}
+
+/** Where the members of struct cidr_value are, in bytes. */
+export const CidrValueLayout = {
+  size: 12,
+  generation: 0,
+  identity: 4,
 } as const;
 
-/** enum conntrack_flags */
-export const ConntrackFlags = {
-  CONNTRACK_ORIGIN_IS_A: 1,
-  CONNTRACK_EGRESS_ALLOWED: 2,
-  CONNTRACK_INGRESS_ALLOWED: 4,
-  CONNTRACK_REPLY_SEEN: 8,
+/** Struct cidr_value as bytes. */
+export const CidrValueCodec: Codec<CidrValue> = codec(
+  12,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.generation, true);
+    eachOf("cidr_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 4 + 4 * i, item, true));
+  },
+  (view, at) => ({
+    generation: view.getUint32(at + 0, true),
+    identity: listOf(2, (i) => view.getUint32(at + 4 + 4 * i, true)),
+  }),
+);
+
+/** struct collect_args, 40 bytes */
+export interface CollectArgs {
+  readonly jiffies: bigint;
+  readonly ktimeNs: bigint;
+  readonly conntrackLive: number;
+  readonly conntrackExpired: number;
+  readonly fragmentsLive: number;
+  readonly fragmentsExpired: number;
+  readonly dropFlowsReported: number;
+  readonly scan: number;
+}
+
+/** Where the members of struct collect_args are, in bytes. */
+export const CollectArgsLayout = {
+  size: 40,
+  jiffies: 0,
+  ktimeNs: 8,
+  conntrackLive: 16,
+  conntrackExpired: 20,
+  fragmentsLive: 24,
+  fragmentsExpired: 28,
+  dropFlowsReported: 32,
+  scan: 36,
 } as const;
 
-/** enum statistic */
-export const Statistic = {
-  STATISTIC_EVENTS: 0,
-  STATISTIC_EVENTS_LOST: 1,
-  STATISTIC_CONNTRACK_CREATED: 2,
-  STATISTIC_CONNTRACK_REMOVED: 3,
-  STATISTIC_CONNTRACK_REFUSED: 4,
-  STATISTIC_FRAGMENT_REFUSED: 5,
-  STATISTIC_EVALUATIONS: 6,
-  STATISTICS_COUNT: 16,
+/** Struct collect_args as bytes. */
+export const CollectArgsCodec: Codec<CollectArgs> = codec(
+  40,
+  (view, value, at) => {
+    view.setBigUint64(at + 0, value.jiffies, true);
+    view.setBigUint64(at + 8, value.ktimeNs, true);
+    view.setUint32(at + 16, value.conntrackLive, true);
+    view.setUint32(at + 20, value.conntrackExpired, true);
+    view.setUint32(at + 24, value.fragmentsLive, true);
+    view.setUint32(at + 28, value.fragmentsExpired, true);
+    view.setUint32(at + 32, value.dropFlowsReported, true);
+    view.setUint32(at + 36, value.scan, true);
+  },
+  (view, at) => ({
+    jiffies: view.getBigUint64(at + 0, true),
+    ktimeNs: view.getBigUint64(at + 8, true),
+    conntrackLive: view.getUint32(at + 16, true),
+    conntrackExpired: view.getUint32(at + 20, true),
+    fragmentsLive: view.getUint32(at + 24, true),
+    fragmentsExpired: view.getUint32(at + 28, true),
+    dropFlowsReported: view.getUint32(at + 32, true),
+    scan: view.getUint32(at + 36, true),
+  }),
+);
+
+/** struct conntrack_key, 16 bytes (without pad) */
+export interface ConntrackKey {
+  readonly ipA: number;
+  readonly ipB: number;
+  readonly portA: number;
+  readonly portB: number;
+  readonly protocol: number;
+}
+
+/** Where the members of struct conntrack_key are, in bytes. */
+export const ConntrackKeyLayout = {
+  size: 16,
+  ipA: 0,
+  ipB: 4,
+  portA: 8,
+  portB: 10,
+  protocol: 12,
 } as const;
+
+/** Struct conntrack_key as bytes. */
+export const ConntrackKeyCodec: Codec<ConntrackKey> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.ipA, true);
+    view.setUint32(at + 4, value.ipB, true);
+    view.setUint16(at + 8, value.portA, true);
+    view.setUint16(at + 10, value.portB, true);
+    view.setUint8(at + 12, value.protocol);
+  },
+  (view, at) => ({
+    ipA: view.getUint32(at + 0, true),
+    ipB: view.getUint32(at + 4, true),
+    portA: view.getUint16(at + 8, true),
+    portB: view.getUint16(at + 10, true),
+    protocol: view.getUint8(at + 12),
+  }),
+);
+
+/** struct conntrack_value, 64 bytes */
+export interface ConntrackValue {
+  readonly lastSeen: number;
+  readonly generation: number;
+  readonly ifindex: readonly number[];
+  readonly identity: readonly number[];
+  readonly ruleId: readonly number[];
+  readonly bytes: readonly bigint[];
+  readonly packets: readonly number[];
+  readonly lastReport: number;
+  readonly state: number;
+  readonly flags: number;
+  readonly tcpFlags: Uint8Array;
+}
+
+/** Where the members of struct conntrack_value are, in bytes. */
+export const ConntrackValueLayout = {
+  size: 64,
+  lastSeen: 0,
+  generation: 4,
+  ifindex: 8,
+  identity: 16,
+  ruleId: 24,
+  bytes: 32,
+  packets: 48,
+  lastReport: 56,
+  state: 60,
+  flags: 61,
+  tcpFlags: 62,
+} as const;
+
+/** Struct conntrack_value as bytes. */
+export const ConntrackValueCodec: Codec<ConntrackValue> = codec(
+  64,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.lastSeen, true);
+    view.setUint32(at + 4, value.generation, true);
+    eachOf("conntrack_value.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 8 + 4 * i, item, true));
+    eachOf("conntrack_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 16 + 4 * i, item, true));
+    eachOf("conntrack_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
+    eachOf("conntrack_value.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
+    eachOf("conntrack_value.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
+    view.setUint32(at + 56, value.lastReport, true);
+    view.setUint8(at + 60, value.state);
+    view.setUint8(at + 61, value.flags);
+    writeBytes("conntrack_value.tcpFlags", view, at + 62, value.tcpFlags, 2);
+  },
+  (view, at) => ({
+    lastSeen: view.getUint32(at + 0, true),
+    generation: view.getUint32(at + 4, true),
+    ifindex: listOf(2, (i) => view.getUint32(at + 8 + 4 * i, true)),
+    identity: listOf(2, (i) => view.getUint32(at + 16 + 4 * i, true)),
+    ruleId: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
+    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
+    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
+    lastReport: view.getUint32(at + 56, true),
+    state: view.getUint8(at + 60),
+    flags: view.getUint8(at + 61),
+    tcpFlags: readBytes(view, at + 62, 2),
+  }),
+);
+
+/** struct datapath_state, 96 bytes */
+export interface DatapathState {
+  readonly policyGeneration: number;
+  readonly evaluationGeneration: number;
+  readonly flowLevel: number;
+  readonly flowIntervalJiffies: number;
+  readonly defaultDeny: number;
+  readonly podCidrIp: number;
+  readonly podCidrMask: number;
+  readonly cidrCount: number;
+  readonly wildcardShapes: readonly PolicyShape[];
+  readonly timeoutSeconds: readonly number[];
+  readonly hz: number;
+}
+
+/** Where the members of struct datapath_state are, in bytes. */
+export const DatapathStateLayout = {
+  size: 96,
+  policyGeneration: 0,
+  evaluationGeneration: 4,
+  flowLevel: 8,
+  flowIntervalJiffies: 12,
+  defaultDeny: 16,
+  podCidrIp: 20,
+  podCidrMask: 24,
+  cidrCount: 28,
+  wildcardShapes: 32,
+  timeoutSeconds: 56,
+  hz: 92,
+} as const;
+
+/** Struct datapath_state as bytes. */
+export const DatapathStateCodec: Codec<DatapathState> = codec(
+  96,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.policyGeneration, true);
+    view.setUint32(at + 4, value.evaluationGeneration, true);
+    view.setUint32(at + 8, value.flowLevel, true);
+    view.setUint32(at + 12, value.flowIntervalJiffies, true);
+    view.setUint32(at + 16, value.defaultDeny, true);
+    view.setUint32(at + 20, value.podCidrIp, true);
+    view.setUint32(at + 24, value.podCidrMask, true);
+    view.setUint32(at + 28, value.cidrCount, true);
+    eachOf("datapath_state.wildcardShapes", value.wildcardShapes, 3, (item, i) => PolicyShapeCodec.write(view, item, at + 32 + 8 * i));
+    eachOf("datapath_state.timeoutSeconds", value.timeoutSeconds, 9, (item, i) => view.setUint32(at + 56 + 4 * i, item, true));
+    view.setUint32(at + 92, value.hz, true);
+  },
+  (view, at) => ({
+    policyGeneration: view.getUint32(at + 0, true),
+    evaluationGeneration: view.getUint32(at + 4, true),
+    flowLevel: view.getUint32(at + 8, true),
+    flowIntervalJiffies: view.getUint32(at + 12, true),
+    defaultDeny: view.getUint32(at + 16, true),
+    podCidrIp: view.getUint32(at + 20, true),
+    podCidrMask: view.getUint32(at + 24, true),
+    cidrCount: view.getUint32(at + 28, true),
+    wildcardShapes: listOf(3, (i) => PolicyShapeCodec.read(view, at + 32 + 8 * i)),
+    timeoutSeconds: listOf(9, (i) => view.getUint32(at + 56 + 4 * i, true)),
+    hz: view.getUint32(at + 92, true),
+  }),
+);
 
 /** struct drop_flow_key, 20 bytes */
 export interface DropFlowKey {
@@ -229,194 +493,6 @@ export const DropFlowValueCodec: Codec<DropFlowValue> = codec(
   }),
 );
 
-/** struct conntrack_key, 16 bytes (without pad) */
-export interface ConntrackKey {
-  readonly ipA: number;
-  readonly ipB: number;
-  readonly portA: number;
-  readonly portB: number;
-  readonly protocol: number;
-}
-
-/** Where the members of struct conntrack_key are, in bytes. */
-export const ConntrackKeyLayout = {
-  size: 16,
-  ipA: 0,
-  ipB: 4,
-  portA: 8,
-  portB: 10,
-  protocol: 12,
-} as const;
-
-/** Struct conntrack_key as bytes. */
-export const ConntrackKeyCodec: Codec<ConntrackKey> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.ipA, true);
-    view.setUint32(at + 4, value.ipB, true);
-    view.setUint16(at + 8, value.portA, true);
-    view.setUint16(at + 10, value.portB, true);
-    view.setUint8(at + 12, value.protocol);
-  },
-  (view, at) => ({
-    ipA: view.getUint32(at + 0, true),
-    ipB: view.getUint32(at + 4, true),
-    portA: view.getUint16(at + 8, true),
-    portB: view.getUint16(at + 10, true),
-    protocol: view.getUint8(at + 12),
-  }),
-);
-
-/** struct conntrack_value, 64 bytes */
-export interface ConntrackValue {
-  readonly lastSeen: number;
-  readonly generation: number;
-  readonly ifindex: readonly number[];
-  readonly identity: readonly number[];
-  readonly ruleId: readonly number[];
-  readonly bytes: readonly bigint[];
-  readonly packets: readonly number[];
-  readonly lastReport: number;
-  readonly state: number;
-  readonly flags: number;
-  readonly tcpFlags: Uint8Array;
-}
-
-/** Where the members of struct conntrack_value are, in bytes. */
-export const ConntrackValueLayout = {
-  size: 64,
-  lastSeen: 0,
-  generation: 4,
-  ifindex: 8,
-  identity: 16,
-  ruleId: 24,
-  bytes: 32,
-  packets: 48,
-  lastReport: 56,
-  state: 60,
-  flags: 61,
-  tcpFlags: 62,
-} as const;
-
-/** Struct conntrack_value as bytes. */
-export const ConntrackValueCodec: Codec<ConntrackValue> = codec(
-  64,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.lastSeen, true);
-    view.setUint32(at + 4, value.generation, true);
-    eachOf("conntrack_value.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 8 + 4 * i, item, true));
-    eachOf("conntrack_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 16 + 4 * i, item, true));
-    eachOf("conntrack_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
-    eachOf("conntrack_value.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
-    eachOf("conntrack_value.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
-    view.setUint32(at + 56, value.lastReport, true);
-    view.setUint8(at + 60, value.state);
-    view.setUint8(at + 61, value.flags);
-    writeBytes("conntrack_value.tcpFlags", view, at + 62, value.tcpFlags, 2);
-  },
-  (view, at) => ({
-    lastSeen: view.getUint32(at + 0, true),
-    generation: view.getUint32(at + 4, true),
-    ifindex: listOf(2, (i) => view.getUint32(at + 8 + 4 * i, true)),
-    identity: listOf(2, (i) => view.getUint32(at + 16 + 4 * i, true)),
-    ruleId: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
-    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
-    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
-    lastReport: view.getUint32(at + 56, true),
-    state: view.getUint8(at + 60),
-    flags: view.getUint8(at + 61),
-    tcpFlags: readBytes(view, at + 62, 2),
-  }),
-);
-
-/** struct fragment_key, 16 bytes */
-export interface FragmentKey {
-  readonly srcIp: number;
-  readonly dstIp: number;
-  readonly hookIfindex: number;
-  readonly id: number;
-  readonly protocol: number;
-  readonly direction: number;
-}
-
-/** Where the members of struct fragment_key are, in bytes. */
-export const FragmentKeyLayout = {
-  size: 16,
-  srcIp: 0,
-  dstIp: 4,
-  hookIfindex: 8,
-  id: 12,
-  protocol: 14,
-  direction: 15,
-} as const;
-
-/** Struct fragment_key as bytes. */
-export const FragmentKeyCodec: Codec<FragmentKey> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.srcIp, true);
-    view.setUint32(at + 4, value.dstIp, true);
-    view.setUint32(at + 8, value.hookIfindex, true);
-    view.setUint16(at + 12, value.id, true);
-    view.setUint8(at + 14, value.protocol);
-    view.setUint8(at + 15, value.direction);
-  },
-  (view, at) => ({
-    srcIp: view.getUint32(at + 0, true),
-    dstIp: view.getUint32(at + 4, true),
-    hookIfindex: view.getUint32(at + 8, true),
-    id: view.getUint16(at + 12, true),
-    protocol: view.getUint8(at + 14),
-    direction: view.getUint8(at + 15),
-  }),
-);
-
-/** struct fragment_value, 16 bytes (without pad) */
-export interface FragmentValue {
-  readonly lastSeen: number;
-  readonly nextOffset: number;
-  readonly srcPort: number;
-  readonly dstPort: number;
-  readonly poisoned: number;
-  readonly icmpType: number;
-  readonly icmpCode: number;
-}
-
-/** Where the members of struct fragment_value are, in bytes. */
-export const FragmentValueLayout = {
-  size: 16,
-  lastSeen: 0,
-  nextOffset: 4,
-  srcPort: 8,
-  dstPort: 10,
-  poisoned: 12,
-  icmpType: 13,
-  icmpCode: 14,
-} as const;
-
-/** Struct fragment_value as bytes. */
-export const FragmentValueCodec: Codec<FragmentValue> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.lastSeen, true);
-    view.setUint32(at + 4, value.nextOffset, true);
-    view.setUint16(at + 8, value.srcPort, true);
-    view.setUint16(at + 10, value.dstPort, true);
-    view.setUint8(at + 12, value.poisoned);
-    view.setUint8(at + 13, value.icmpType);
-    view.setUint8(at + 14, value.icmpCode);
-  },
-  (view, at) => ({
-    lastSeen: view.getUint32(at + 0, true),
-    nextOffset: view.getUint32(at + 4, true),
-    srcPort: view.getUint16(at + 8, true),
-    dstPort: view.getUint16(at + 10, true),
-    poisoned: view.getUint8(at + 12),
-    icmpType: view.getUint8(at + 13),
-    icmpCode: view.getUint8(at + 14),
-  }),
-);
-
 /** struct endpoint_key, 4 bytes */
 export interface EndpointKey {
   readonly ip: number;
@@ -474,308 +550,6 @@ export const EndpointValueCodec: Codec<EndpointValue> = codec(
     mac: readBytes(view, at + 8, 6),
     identity: view.getUint32(at + 16, true),
     nodeIp: view.getUint32(at + 20, true),
-  }),
-);
-
-/** struct pod_iface_value, 24 bytes */
-export interface PodIfaceValue {
-  readonly ifindex: number;
-  readonly ip: number;
-  readonly identity: number;
-  readonly mac: Uint8Array;
-  readonly gatewayMac: Uint8Array;
-}
-
-/** Where the members of struct pod_iface_value are, in bytes. */
-export const PodIfaceValueLayout = {
-  size: 24,
-  ifindex: 0,
-  ip: 4,
-  identity: 8,
-  mac: 12,
-  gatewayMac: 18,
-} as const;
-
-/** Struct pod_iface_value as bytes. */
-export const PodIfaceValueCodec: Codec<PodIfaceValue> = codec(
-  24,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.ifindex, true);
-    view.setUint32(at + 4, value.ip, true);
-    view.setUint32(at + 8, value.identity, true);
-    writeBytes("pod_iface_value.mac", view, at + 12, value.mac, 6);
-    writeBytes("pod_iface_value.gatewayMac", view, at + 18, value.gatewayMac, 6);
-  },
-  (view, at) => ({
-    ifindex: view.getUint32(at + 0, true),
-    ip: view.getUint32(at + 4, true),
-    identity: view.getUint32(at + 8, true),
-    mac: readBytes(view, at + 12, 6),
-    gatewayMac: readBytes(view, at + 18, 6),
-  }),
-);
-
-/** struct policy_key, 16 bytes (without pad) */
-export interface PolicyKey {
-  readonly srcIdentity: number;
-  readonly dstIdentity: number;
-  readonly protocol: number;
-  readonly direction: number;
-  readonly dstPort: number;
-  readonly prefixLen: number;
-  readonly kind: number;
-}
-
-/** Where the members of struct policy_key are, in bytes. */
-export const PolicyKeyLayout = {
-  size: 16,
-  srcIdentity: 0,
-  dstIdentity: 4,
-  protocol: 8,
-  direction: 9,
-  dstPort: 10,
-  prefixLen: 12,
-  kind: 13,
-} as const;
-
-/** Struct policy_key as bytes. */
-export const PolicyKeyCodec: Codec<PolicyKey> = codec(
-  16,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.srcIdentity, true);
-    view.setUint32(at + 4, value.dstIdentity, true);
-    view.setUint8(at + 8, value.protocol);
-    view.setUint8(at + 9, value.direction);
-    view.setUint16(at + 10, value.dstPort, true);
-    view.setUint8(at + 12, value.prefixLen);
-    view.setUint8(at + 13, value.kind);
-  },
-  (view, at) => ({
-    srcIdentity: view.getUint32(at + 0, true),
-    dstIdentity: view.getUint32(at + 4, true),
-    protocol: view.getUint8(at + 8),
-    direction: view.getUint8(at + 9),
-    dstPort: view.getUint16(at + 10, true),
-    prefixLen: view.getUint8(at + 12),
-    kind: view.getUint8(at + 13),
-  }),
-);
-
-/** struct policy_value, 20 bytes (without lock, pad) */
-export interface PolicyValue {
-  readonly generation: number;
-  readonly action: Uint8Array;
-  readonly ruleId: readonly number[];
-}
-
-/** Where the members of struct policy_value are, in bytes. */
-export const PolicyValueLayout = {
-  size: 20,
-  generation: 4,
-  action: 8,
-  ruleId: 12,
-} as const;
-
-/** Struct policy_value as bytes. */
-export const PolicyValueCodec: Codec<PolicyValue> = codec(
-  20,
-  (view, value, at) => {
-    view.setUint32(at + 4, value.generation, true);
-    writeBytes("policy_value.action", view, at + 8, value.action, 2);
-    eachOf("policy_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 12 + 4 * i, item, true));
-  },
-  (view, at) => ({
-    generation: view.getUint32(at + 4, true),
-    action: readBytes(view, at + 8, 2),
-    ruleId: listOf(2, (i) => view.getUint32(at + 12 + 4 * i, true)),
-  }),
-);
-
-/** struct policy_shape_key, 8 bytes */
-export interface PolicyShapeKey {
-  readonly identity: number;
-  readonly direction: number;
-}
-
-/** Where the members of struct policy_shape_key are, in bytes. */
-export const PolicyShapeKeyLayout = {
-  size: 8,
-  identity: 0,
-  direction: 4,
-} as const;
-
-/** Struct policy_shape_key as bytes. */
-export const PolicyShapeKeyCodec: Codec<PolicyShapeKey> = codec(
-  8,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.identity, true);
-    view.setUint32(at + 4, value.direction, true);
-  },
-  (view, at) => ({
-    identity: view.getUint32(at + 0, true),
-    direction: view.getUint32(at + 4, true),
-  }),
-);
-
-/** struct policy_shape, 8 bytes */
-export interface PolicyShape {
-  readonly exactProtocol: number;
-  readonly anyProtocol: number;
-}
-
-/** Where the members of struct policy_shape are, in bytes. */
-export const PolicyShapeLayout = {
-  size: 8,
-  exactProtocol: 0,
-  anyProtocol: 4,
-} as const;
-
-/** Struct policy_shape as bytes. */
-export const PolicyShapeCodec: Codec<PolicyShape> = codec(
-  8,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.exactProtocol, true);
-    view.setUint32(at + 4, value.anyProtocol, true);
-  },
-  (view, at) => ({
-    exactProtocol: view.getUint32(at + 0, true),
-    anyProtocol: view.getUint32(at + 4, true),
-  }),
-);
-
-/** struct policy_shape_value, 12 bytes (without lock) */
-export interface PolicyShapeValue {
-  readonly shape: PolicyShape;
-}
-
-/** Where the members of struct policy_shape_value are, in bytes. */
-export const PolicyShapeValueLayout = {
-  size: 12,
-  shape: 4,
-} as const;
-
-/** Struct policy_shape_value as bytes. */
-export const PolicyShapeValueCodec: Codec<PolicyShapeValue> = codec(
-  12,
-  (view, value, at) => {
-    PolicyShapeCodec.write(view, value.shape, at + 4);
-  },
-  (view, at) => ({
-    shape: PolicyShapeCodec.read(view, at + 4),
-  }),
-);
-
-/** struct cidr_key, 8 bytes */
-export interface CidrKey {
-  readonly prefixLen: number;
-  readonly addressBe: Uint8Array;
-}
-
-/** Where the members of struct cidr_key are, in bytes. */
-export const CidrKeyLayout = {
-  size: 8,
-  prefixLen: 0,
-  addressBe: 4,
-} as const;
-
-/** Struct cidr_key as bytes. */
-export const CidrKeyCodec: Codec<CidrKey> = codec(
-  8,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.prefixLen, true);
-    writeBytes("cidr_key.addressBe", view, at + 4, value.addressBe, 4);
-  },
-  (view, at) => ({
-    prefixLen: view.getUint32(at + 0, true),
-    addressBe: readBytes(view, at + 4, 4),
-  }),
-);
-
-/** struct cidr_value, 12 bytes */
-export interface CidrValue {
-  readonly generation: number;
-  readonly identity: readonly number[];
-}
-
-/** Where the members of struct cidr_value are, in bytes. */
-export const CidrValueLayout = {
-  size: 12,
-  generation: 0,
-  identity: 4,
-} as const;
-
-/** Struct cidr_value as bytes. */
-export const CidrValueCodec: Codec<CidrValue> = codec(
-  12,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.generation, true);
-    eachOf("cidr_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 4 + 4 * i, item, true));
-  },
-  (view, at) => ({
-    generation: view.getUint32(at + 0, true),
-    identity: listOf(2, (i) => view.getUint32(at + 4 + 4 * i, true)),
-  }),
-);
-
-/** struct datapath_state, 96 bytes */
-export interface DatapathState {
-  readonly policyGeneration: number;
-  readonly evaluationGeneration: number;
-  readonly flowLevel: number;
-  readonly flowIntervalJiffies: number;
-  readonly defaultDeny: number;
-  readonly podCidrIp: number;
-  readonly podCidrMask: number;
-  readonly cidrCount: number;
-  readonly wildcardShapes: readonly PolicyShape[];
-  readonly timeoutSeconds: readonly number[];
-  readonly hz: number;
-}
-
-/** Where the members of struct datapath_state are, in bytes. */
-export const DatapathStateLayout = {
-  size: 96,
-  policyGeneration: 0,
-  evaluationGeneration: 4,
-  flowLevel: 8,
-  flowIntervalJiffies: 12,
-  defaultDeny: 16,
-  podCidrIp: 20,
-  podCidrMask: 24,
-  cidrCount: 28,
-  wildcardShapes: 32,
-  timeoutSeconds: 56,
-  hz: 92,
-} as const;
-
-/** Struct datapath_state as bytes. */
-export const DatapathStateCodec: Codec<DatapathState> = codec(
-  96,
-  (view, value, at) => {
-    view.setUint32(at + 0, value.policyGeneration, true);
-    view.setUint32(at + 4, value.evaluationGeneration, true);
-    view.setUint32(at + 8, value.flowLevel, true);
-    view.setUint32(at + 12, value.flowIntervalJiffies, true);
-    view.setUint32(at + 16, value.defaultDeny, true);
-    view.setUint32(at + 20, value.podCidrIp, true);
-    view.setUint32(at + 24, value.podCidrMask, true);
-    view.setUint32(at + 28, value.cidrCount, true);
-    eachOf("datapath_state.wildcardShapes", value.wildcardShapes, 3, (item, i) => PolicyShapeCodec.write(view, item, at + 32 + 8 * i));
-    eachOf("datapath_state.timeoutSeconds", value.timeoutSeconds, 9, (item, i) => view.setUint32(at + 56 + 4 * i, item, true));
-    view.setUint32(at + 92, value.hz, true);
-  },
-  (view, at) => ({
-    policyGeneration: view.getUint32(at + 0, true),
-    evaluationGeneration: view.getUint32(at + 4, true),
-    flowLevel: view.getUint32(at + 8, true),
-    flowIntervalJiffies: view.getUint32(at + 12, true),
-    defaultDeny: view.getUint32(at + 16, true),
-    podCidrIp: view.getUint32(at + 20, true),
-    podCidrMask: view.getUint32(at + 24, true),
-    cidrCount: view.getUint32(at + 28, true),
-    wildcardShapes: listOf(3, (i) => PolicyShapeCodec.read(view, at + 32 + 8 * i)),
-    timeoutSeconds: listOf(9, (i) => view.getUint32(at + 56 + 4 * i, true)),
-    hz: view.getUint32(at + 92, true),
   }),
 );
 
@@ -877,52 +651,278 @@ export const FlowEventCodec: Codec<FlowEvent> = codec(
   }),
 );
 
-/** struct collect_args, 40 bytes */
-export interface CollectArgs {
-  readonly jiffies: bigint;
-  readonly ktimeNs: bigint;
-  readonly conntrackLive: number;
-  readonly conntrackExpired: number;
-  readonly fragmentsLive: number;
-  readonly fragmentsExpired: number;
-  readonly dropFlowsReported: number;
-  readonly scan: number;
+/** struct fragment_key, 16 bytes */
+export interface FragmentKey {
+  readonly srcIp: number;
+  readonly dstIp: number;
+  readonly hookIfindex: number;
+  readonly id: number;
+  readonly protocol: number;
+  readonly direction: number;
 }
 
-/** Where the members of struct collect_args are, in bytes. */
-export const CollectArgsLayout = {
-  size: 40,
-  jiffies: 0,
-  ktimeNs: 8,
-  conntrackLive: 16,
-  conntrackExpired: 20,
-  fragmentsLive: 24,
-  fragmentsExpired: 28,
-  dropFlowsReported: 32,
-  scan: 36,
+/** Where the members of struct fragment_key are, in bytes. */
+export const FragmentKeyLayout = {
+  size: 16,
+  srcIp: 0,
+  dstIp: 4,
+  hookIfindex: 8,
+  id: 12,
+  protocol: 14,
+  direction: 15,
 } as const;
 
-/** Struct collect_args as bytes. */
-export const CollectArgsCodec: Codec<CollectArgs> = codec(
-  40,
+/** Struct fragment_key as bytes. */
+export const FragmentKeyCodec: Codec<FragmentKey> = codec(
+  16,
   (view, value, at) => {
-    view.setBigUint64(at + 0, value.jiffies, true);
-    view.setBigUint64(at + 8, value.ktimeNs, true);
-    view.setUint32(at + 16, value.conntrackLive, true);
-    view.setUint32(at + 20, value.conntrackExpired, true);
-    view.setUint32(at + 24, value.fragmentsLive, true);
-    view.setUint32(at + 28, value.fragmentsExpired, true);
-    view.setUint32(at + 32, value.dropFlowsReported, true);
-    view.setUint32(at + 36, value.scan, true);
+    view.setUint32(at + 0, value.srcIp, true);
+    view.setUint32(at + 4, value.dstIp, true);
+    view.setUint32(at + 8, value.hookIfindex, true);
+    view.setUint16(at + 12, value.id, true);
+    view.setUint8(at + 14, value.protocol);
+    view.setUint8(at + 15, value.direction);
   },
   (view, at) => ({
-    jiffies: view.getBigUint64(at + 0, true),
-    ktimeNs: view.getBigUint64(at + 8, true),
-    conntrackLive: view.getUint32(at + 16, true),
-    conntrackExpired: view.getUint32(at + 20, true),
-    fragmentsLive: view.getUint32(at + 24, true),
-    fragmentsExpired: view.getUint32(at + 28, true),
-    dropFlowsReported: view.getUint32(at + 32, true),
-    scan: view.getUint32(at + 36, true),
+    srcIp: view.getUint32(at + 0, true),
+    dstIp: view.getUint32(at + 4, true),
+    hookIfindex: view.getUint32(at + 8, true),
+    id: view.getUint16(at + 12, true),
+    protocol: view.getUint8(at + 14),
+    direction: view.getUint8(at + 15),
+  }),
+);
+
+/** struct fragment_value, 16 bytes (without pad) */
+export interface FragmentValue {
+  readonly lastSeen: number;
+  readonly nextOffset: number;
+  readonly srcPort: number;
+  readonly dstPort: number;
+  readonly poisoned: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+}
+
+/** Where the members of struct fragment_value are, in bytes. */
+export const FragmentValueLayout = {
+  size: 16,
+  lastSeen: 0,
+  nextOffset: 4,
+  srcPort: 8,
+  dstPort: 10,
+  poisoned: 12,
+  icmpType: 13,
+  icmpCode: 14,
+} as const;
+
+/** Struct fragment_value as bytes. */
+export const FragmentValueCodec: Codec<FragmentValue> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.lastSeen, true);
+    view.setUint32(at + 4, value.nextOffset, true);
+    view.setUint16(at + 8, value.srcPort, true);
+    view.setUint16(at + 10, value.dstPort, true);
+    view.setUint8(at + 12, value.poisoned);
+    view.setUint8(at + 13, value.icmpType);
+    view.setUint8(at + 14, value.icmpCode);
+  },
+  (view, at) => ({
+    lastSeen: view.getUint32(at + 0, true),
+    nextOffset: view.getUint32(at + 4, true),
+    srcPort: view.getUint16(at + 8, true),
+    dstPort: view.getUint16(at + 10, true),
+    poisoned: view.getUint8(at + 12),
+    icmpType: view.getUint8(at + 13),
+    icmpCode: view.getUint8(at + 14),
+  }),
+);
+
+/** struct pod_iface_value, 24 bytes */
+export interface PodIfaceValue {
+  readonly ifindex: number;
+  readonly ip: number;
+  readonly identity: number;
+  readonly mac: Uint8Array;
+  readonly gatewayMac: Uint8Array;
+}
+
+/** Where the members of struct pod_iface_value are, in bytes. */
+export const PodIfaceValueLayout = {
+  size: 24,
+  ifindex: 0,
+  ip: 4,
+  identity: 8,
+  mac: 12,
+  gatewayMac: 18,
+} as const;
+
+/** Struct pod_iface_value as bytes. */
+export const PodIfaceValueCodec: Codec<PodIfaceValue> = codec(
+  24,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.ifindex, true);
+    view.setUint32(at + 4, value.ip, true);
+    view.setUint32(at + 8, value.identity, true);
+    writeBytes("pod_iface_value.mac", view, at + 12, value.mac, 6);
+    writeBytes("pod_iface_value.gatewayMac", view, at + 18, value.gatewayMac, 6);
+  },
+  (view, at) => ({
+    ifindex: view.getUint32(at + 0, true),
+    ip: view.getUint32(at + 4, true),
+    identity: view.getUint32(at + 8, true),
+    mac: readBytes(view, at + 12, 6),
+    gatewayMac: readBytes(view, at + 18, 6),
+  }),
+);
+
+/** struct policy_key, 16 bytes (without pad) */
+export interface PolicyKey {
+  readonly srcIdentity: number;
+  readonly dstIdentity: number;
+  readonly protocol: number;
+  readonly direction: number;
+  readonly dstPort: number;
+  readonly prefixLen: number;
+  readonly kind: number;
+}
+
+/** Where the members of struct policy_key are, in bytes. */
+export const PolicyKeyLayout = {
+  size: 16,
+  srcIdentity: 0,
+  dstIdentity: 4,
+  protocol: 8,
+  direction: 9,
+  dstPort: 10,
+  prefixLen: 12,
+  kind: 13,
+} as const;
+
+/** Struct policy_key as bytes. */
+export const PolicyKeyCodec: Codec<PolicyKey> = codec(
+  16,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.srcIdentity, true);
+    view.setUint32(at + 4, value.dstIdentity, true);
+    view.setUint8(at + 8, value.protocol);
+    view.setUint8(at + 9, value.direction);
+    view.setUint16(at + 10, value.dstPort, true);
+    view.setUint8(at + 12, value.prefixLen);
+    view.setUint8(at + 13, value.kind);
+  },
+  (view, at) => ({
+    srcIdentity: view.getUint32(at + 0, true),
+    dstIdentity: view.getUint32(at + 4, true),
+    protocol: view.getUint8(at + 8),
+    direction: view.getUint8(at + 9),
+    dstPort: view.getUint16(at + 10, true),
+    prefixLen: view.getUint8(at + 12),
+    kind: view.getUint8(at + 13),
+  }),
+);
+
+/** struct policy_shape, 8 bytes */
+export interface PolicyShape {
+  readonly exactProtocol: number;
+  readonly anyProtocol: number;
+}
+
+/** Where the members of struct policy_shape are, in bytes. */
+export const PolicyShapeLayout = {
+  size: 8,
+  exactProtocol: 0,
+  anyProtocol: 4,
+} as const;
+
+/** Struct policy_shape as bytes. */
+export const PolicyShapeCodec: Codec<PolicyShape> = codec(
+  8,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.exactProtocol, true);
+    view.setUint32(at + 4, value.anyProtocol, true);
+  },
+  (view, at) => ({
+    exactProtocol: view.getUint32(at + 0, true),
+    anyProtocol: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct policy_shape_key, 8 bytes */
+export interface PolicyShapeKey {
+  readonly identity: number;
+  readonly direction: number;
+}
+
+/** Where the members of struct policy_shape_key are, in bytes. */
+export const PolicyShapeKeyLayout = {
+  size: 8,
+  identity: 0,
+  direction: 4,
+} as const;
+
+/** Struct policy_shape_key as bytes. */
+export const PolicyShapeKeyCodec: Codec<PolicyShapeKey> = codec(
+  8,
+  (view, value, at) => {
+    view.setUint32(at + 0, value.identity, true);
+    view.setUint32(at + 4, value.direction, true);
+  },
+  (view, at) => ({
+    identity: view.getUint32(at + 0, true),
+    direction: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct policy_shape_value, 12 bytes (without lock) */
+export interface PolicyShapeValue {
+  readonly shape: PolicyShape;
+}
+
+/** Where the members of struct policy_shape_value are, in bytes. */
+export const PolicyShapeValueLayout = {
+  size: 12,
+  shape: 4,
+} as const;
+
+/** Struct policy_shape_value as bytes. */
+export const PolicyShapeValueCodec: Codec<PolicyShapeValue> = codec(
+  12,
+  (view, value, at) => {
+    PolicyShapeCodec.write(view, value.shape, at + 4);
+  },
+  (view, at) => ({
+    shape: PolicyShapeCodec.read(view, at + 4),
+  }),
+);
+
+/** struct policy_value, 20 bytes (without lock, pad) */
+export interface PolicyValue {
+  readonly generation: number;
+  readonly action: Uint8Array;
+  readonly ruleId: readonly number[];
+}
+
+/** Where the members of struct policy_value are, in bytes. */
+export const PolicyValueLayout = {
+  size: 20,
+  generation: 4,
+  action: 8,
+  ruleId: 12,
+} as const;
+
+/** Struct policy_value as bytes. */
+export const PolicyValueCodec: Codec<PolicyValue> = codec(
+  20,
+  (view, value, at) => {
+    view.setUint32(at + 4, value.generation, true);
+    writeBytes("policy_value.action", view, at + 8, value.action, 2);
+    eachOf("policy_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 12 + 4 * i, item, true));
+  },
+  (view, at) => ({
+    generation: view.getUint32(at + 4, true),
+    action: readBytes(view, at + 8, 2),
+    ruleId: listOf(2, (i) => view.getUint32(at + 12 + 4 * i, true)),
   }),
 );

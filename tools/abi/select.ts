@@ -6,7 +6,7 @@ type Struct = BtfComposite<"struct">;
 /** The section of the variable whose members are types that no map names. */
 export const TYPES_SECTION = "novanet_types";
 
-/** Structs (a struct after those that it holds) and enums. */
+/** Structs and enums, each sorted by name: compilers differ in the order of their types. */
 export interface Selection {
   readonly structs: readonly Struct[];
   readonly enums: readonly BtfEnum[];
@@ -38,7 +38,7 @@ export function select(btf: Btf): Selection {
   for (const { typeId } of btf.section(TYPES_SECTION)) {
     for (const member of members(btf, typeId)) add(member.typeId);
   }
-  return { structs: [...structs.values()], enums: [...enums.values()] };
+  return { structs: byName(structs), enums: byName(enums) };
 }
 
 /** The members of a section variable's struct. */
@@ -47,4 +47,8 @@ function members(btf: Btf, variableId: number): readonly BtfMember[] {
   if (variable.kind !== "variable") return [];
   const struct = btf.resolve(variable.typeId);
   return struct.kind === "struct" ? struct.members : [];
+}
+
+function byName<T>(types: ReadonlyMap<string, T>): T[] {
+  return [...types.keys()].sort().flatMap((name) => types.get(name) ?? []);
 }
