@@ -64,8 +64,8 @@ export interface LinkChange {
   readonly netnsFd?: number | undefined;
 }
 
-/** One end of a new veth pair. */
-export interface VethEnd extends LinkChange {
+/** One end of a new veth pair. It is down at first: the kernel can't open an end before it knows the other. */
+export interface VethEnd extends Omit<LinkChange, "up"> {
   /** 1 to 15 bytes. */
   readonly name: string;
 }
@@ -113,7 +113,7 @@ export function encodeLinkChange(index: number, change: LinkChange): Uint8Array<
 /** @returns the payload of an RTM_NEWLINK that makes a veth pair. */
 export function encodeVeth(end: VethEnd, peer: VethEnd): Uint8Array<ArrayBuffer> {
   const peerPayload = linkCodec.encode({
-    header: upFlags(peer),
+    header: {},
     attributes: changeAttributes(peer),
   });
   const info = [
@@ -121,7 +121,7 @@ export function encodeVeth(end: VethEnd, peer: VethEnd): Uint8Array<ArrayBuffer>
     attr.nested(LinkInfoAttr.DATA, [attr.bytes(VethAttr.PEER, peerPayload)]),
   ];
   return linkCodec.encode({
-    header: upFlags(end),
+    header: {},
     attributes: [...changeAttributes(end), attr.nested(LinkAttr.LINKINFO, info)],
   });
 }

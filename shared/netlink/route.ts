@@ -73,6 +73,9 @@ export interface RouteSpec {
   readonly mtu?: number | undefined;
 }
 
+/** A route to delete: what is left out matches any; the table is main unless it is said. */
+export type RouteMatch = Omit<RouteSpec, "mtu" | "onlink">;
+
 /** Which routes to list; what is left out matches all, but for the table. */
 export interface RouteFilter {
   /** Default RT_TABLE_MAIN. */
@@ -105,7 +108,7 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
   };
 }
 
-/** @returns the payload of an RTM_NEWROUTE or RTM_DELROUTE. */
+/** @returns the payload of an RTM_NEWROUTE. */
 export function encodeRoute(spec: RouteSpec): Uint8Array<ArrayBuffer> {
   const table = spec.table ?? RouteTable.MAIN;
   const near = spec.gateway === undefined ? RouteScope.LINK : RouteScope.UNIVERSE;
@@ -120,6 +123,22 @@ export function encodeRoute(spec: RouteSpec): Uint8Array<ArrayBuffer> {
       flags: spec.onlink === true ? RouteFlag.ONLINK : 0,
     },
     attributes: routeAttributes(spec, table),
+  });
+}
+
+/** @returns the payload of an RTM_DELROUTE. */
+export function encodeRouteMatch(match: RouteMatch): Uint8Array<ArrayBuffer> {
+  const table = match.table ?? RouteTable.MAIN;
+  return routeCodec.encode({
+    header: {
+      family: Family.INET,
+      dstLen: match.destination.prefixLen,
+      table: headerTable(table),
+      protocol: match.protocol ?? 0,
+      scope: match.scope ?? RouteScope.NOWHERE,
+      type: match.type ?? 0,
+    },
+    attributes: routeAttributes(match, table),
   });
 }
 
@@ -140,7 +159,7 @@ function headerTable(table: number): number {
   return table < 256 ? table : 0;
 }
 
-function routeAttributes(spec: RouteSpec, table: number): Attribute[] {
+function routeAttributes(spec: Omit<RouteSpec, "onlink">, table: number): Attribute[] {
   const attributes = [
     attr.bytes(RouteAttr.DST, spec.destination.address.toBytes()),
     attr.u32(RouteAttr.TABLE, table),

@@ -33,8 +33,10 @@ import {
   decodeRoute,
   encodeRoute,
   encodeRouteFilter,
+  encodeRouteMatch,
   type Route,
   type RouteFilter,
+  type RouteMatch,
   type RouteSpec,
 } from "./route.ts";
 
@@ -100,7 +102,7 @@ export class RtnetlinkSocket implements Disposable {
 
   /**
    * Makes a veth pair. Each end is as its spec says, in the namespace of its `netnsFd` (else this one), and
-   * down unless `up` is true.
+   * down.
    * @throws {NetlinkError} EEXIST when a name is taken.
    */
   vethCreate(end: VethEnd, peer: VethEnd): void {
@@ -165,10 +167,10 @@ export class RtnetlinkSocket implements Disposable {
     this.#addRoute("replace", CREATE_OR_REPLACE, spec);
   }
 
-  /** Deletes a route; what the spec leaves out matches any. @returns false when there was none. @throws {NetlinkError} */
-  routeDel(spec: RouteSpec): boolean {
-    const op = `delete route ${spec.destination}`;
-    return this.#remove({ op, type: MessageType.DELROUTE, payload: encodeRoute(spec) });
+  /** Deletes the first route that matches. @returns false when there was none. @throws {NetlinkError} */
+  routeDel(match: RouteMatch): boolean {
+    const op = `delete route ${match.destination}`;
+    return this.#remove({ op, type: MessageType.DELROUTE, payload: encodeRouteMatch(match) });
   }
 
   /** @returns the IPv4 routes that match; of the main table unless the filter names one. @throws {NetlinkError} */

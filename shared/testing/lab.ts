@@ -1,3 +1,4 @@
+import { shim } from "../ffi/library.ts";
 import type { Mac } from "../net/mac.ts";
 import { RtnetlinkSocket } from "../netlink/rtnetlink_socket.ts";
 import { openNetns } from "../netns/netns.ts";
@@ -8,6 +9,9 @@ import {
   RunningCommand,
   tryCommand,
 } from "./command.ts";
+
+// Loaded here and not within a test, whose sanitizer would take a library that stays for a leak.
+shim();
 
 /** One end of a veth pair in the lab. */
 export interface LabVethEnd {
@@ -92,11 +96,10 @@ export class NetnsLab implements AsyncDisposable {
     using links = end.netns.rtnetlink();
     const { netns: _end, ...endSpec } = end;
     const { netns: _peer, ...peerSpec } = peer;
-    links.vethCreate({ ...endSpec, up: true }, {
-      ...peerSpec,
-      up: true,
-      netnsFd: peerNetns.fd,
-    });
+    links.vethCreate(endSpec, { ...peerSpec, netnsFd: peerNetns.fd });
+    links.linkSet(links.linkGet(end.name).index, { up: true });
+    using peerLinks = peer.netns.rtnetlink();
+    peerLinks.linkSet(peerLinks.linkGet(peer.name).index, { up: true });
   }
 
   /** Starts a command outside of the lab's namespaces. The lab kills it in the end when nobody did before. */
