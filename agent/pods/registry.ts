@@ -9,7 +9,7 @@ export interface NewAttachment extends AttachmentKey {
   readonly podNamespace: string;
   readonly podName: string;
   readonly netns: string;
-  readonly netnsInode: number;
+  readonly netnsId: string;
   /** As AddPod gave them. */
   readonly labels: Labels;
   readonly identityLabels: Labels;
@@ -141,7 +141,7 @@ export class PodRegistry {
   /** Changes what of an attachment can change. */
   update(
     attachment: Attachment,
-    change: Partial<Pick<Attachment, "state" | "hostIfindex" | "netns" | "netnsInode">>,
+    change: Partial<Pick<Attachment, "state" | "hostIfindex" | "netns" | "netnsId">>,
   ): Attachment {
     const changed = { ...attachment, ...change };
     this.#store.updateAttachment(changed);

@@ -41,7 +41,7 @@ function pod(name: string, more: Partial<NewAttachment> = {}): NewAttachment {
     podNamespace: "default",
     podName: name,
     netns: `/run/netns/${name}`,
-    netnsInode: 1,
+    netnsId: "4:1",
     labels: { app: name },
     identityLabels: { app: name, "novanet.io/namespace": "default" },
     requestedIp: undefined,

@@ -13,8 +13,8 @@ export interface Attachment extends AttachmentKey {
   readonly podName: string;
   /** Path of the pod's network namespace. */
   readonly netns: string;
-  /** Inode of that namespace: a path can come to mean another one. */
-  readonly netnsInode: number;
+  /** What netnsIdentity says of it: a path can come to mean another namespace. */
+  readonly netnsId: string;
   readonly ip: Ipv4;
   readonly mac: Mac;
   readonly gateway: Ipv4;

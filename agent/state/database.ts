@@ -32,7 +32,7 @@ export const MIGRATIONS: readonly string[] = [
      pod_namespace TEXT NOT NULL,
      pod_name TEXT NOT NULL,
      netns TEXT NOT NULL,
-     netns_inode INTEGER NOT NULL,
+     netns_id TEXT NOT NULL,
      ip INTEGER NOT NULL UNIQUE REFERENCES addresses (ip),
      mac TEXT NOT NULL,
      gateway INTEGER NOT NULL,

@@ -65,7 +65,7 @@ export class Store implements Disposable {
       );
       this.saveIdentity(attachment.identityLabels, identityId);
       this.#run(
-        `INSERT INTO attachments (container_id, if_name, pod_namespace, pod_name, netns, netns_inode,
+        `INSERT INTO attachments (container_id, if_name, pod_namespace, pod_name, netns, netns_id,
            ip, mac, gateway, prefix_len, mtu, host_if_name, host_ifindex, labels, identity_key, state,
            created_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         attachment.containerId,
@@ -73,7 +73,7 @@ export class Store implements Disposable {
         attachment.podNamespace,
         attachment.podName,
         attachment.netns,
-        attachment.netnsInode,
+        attachment.netnsId,
         attachment.ip.value,
         attachment.mac.toString(),
         attachment.gateway.value,
@@ -92,12 +92,12 @@ export class Store implements Disposable {
   /** Stores what of an attachment can change: state, host interface, namespace, identity. */
   updateAttachment(attachment: Attachment): void {
     this.#run(
-      `UPDATE attachments SET state = ?, host_ifindex = ?, netns = ?, netns_inode = ?, identity_key = ?
+      `UPDATE attachments SET state = ?, host_ifindex = ?, netns = ?, netns_id = ?, identity_key = ?
        WHERE container_id = ? AND if_name = ?`,
       attachment.state,
       attachment.hostIfindex,
       attachment.netns,
-      attachment.netnsInode,
+      attachment.netnsId,
       labelKey(attachment.identityLabels),
       attachment.containerId,
       attachment.ifName,
@@ -176,13 +176,14 @@ export class Store implements Disposable {
       .map((row) => [integer(row, "id"), text(row, "name")]);
   }
 
-  /** Stores numbers of policy rules. */
-  saveRules(rules: Iterable<readonly [id: number, name: string]>): void {
-    this.transaction(() => {
-      for (const [id, name] of rules) {
-        this.#run("INSERT OR IGNORE INTO rules (id, name) VALUES (?, ?)", id, name);
-      }
-    });
+  /** Stores a policy rule's number. */
+  saveRule(id: number, name: string): void {
+    this.#run("INSERT OR REPLACE INTO rules (id, name) VALUES (?, ?)", id, name);
+  }
+
+  /** Forgets a policy rule's number. */
+  forgetRule(name: string): void {
+    this.#run("DELETE FROM rules WHERE name = ?", name);
   }
 
   #run(sql: string, ...values: (string | number)[]): void {
@@ -201,7 +202,7 @@ function readAttachment(row: Row): Attachment {
     podNamespace: text(row, "pod_namespace"),
     podName: text(row, "pod_name"),
     netns: text(row, "netns"),
-    netnsInode: integer(row, "netns_inode"),
+    netnsId: text(row, "netns_id"),
     ip: Ipv4.fromU32(integer(row, "ip")),
     mac: Mac.parse(text(row, "mac")),
     gateway: Ipv4.fromU32(integer(row, "gateway")),

@@ -25,7 +25,7 @@ function attachment(last: number, more: Partial<Attachment> = {}): Attachment {
     podNamespace: "default",
     podName: `pod-${last}`,
     netns: `/run/netns/pod-${last}`,
-    netnsInode: 4_026_532_000 + last,
+    netnsId: `4:${4_026_532_000 + last}`,
     ip,
     mac: Mac.forPod(ip),
     gateway: Ipv4.parse("10.244.0.1"),
@@ -51,14 +51,19 @@ Deno.test(
       store.insertAttachment(attachment(3), 300);
       store.updateAttachment({ ...first, state: "ready", hostIfindex: 9 });
       store.deleteAttachment(attachment(3), attachment(3).ip, 77);
-      store.saveRules([[16, "default/web:ingress[0]"], [17, "default/web:egress[0]"]]);
-      store.saveRules([[16, "default/web:ingress[0]"]]);
+      store.saveRule(16, "default/web:ingress[0]");
+      store.saveRule(17, "default/web:egress[0]");
+      store.saveRule(18, "gone");
+      store.forgetRule("gone");
     }
     using store = Store.open(dir);
     assert.deepEqual(store.attachments(), [{ ...first, state: "ready", hostIfindex: 9 }]);
     assert.deepEqual(store.restingAddresses(), [[Ipv4.parse("10.244.0.3").value, 77]]);
     assert.deepEqual(store.identities(), [{ id: 300, labels: first.identityLabels }]);
-    assert.equal(store.rules().length, 2);
+    assert.deepEqual(store.rules(), [
+      [16, "default/web:ingress[0]"],
+      [17, "default/web:egress[0]"],
+    ]);
   }),
 );
 

@@ -1,0 +1,233 @@
+import { isErrno } from "../../shared/ffi/errno.ts";
+import { Cidr, type Ipv4, Mac } from "../../shared/net/mod.ts";
+import { type Link, type LinkChange, RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import { ensureSysctl, type Netns, openNetns } from "../../shared/netns/mod.ts";
+import type { Attachment } from "../state/mod.ts";
+
+/** Largest IPv4 packet that the stack hands a pod's interface with BIG TCP, in bytes: 192 KiB. */
+const BIG_TCP_BYTES = 196_608;
+
+/** Kernel settings of every host interface of ours, below net/. */
+const HOST_SYSCTLS: readonly (readonly [name: (link: string) => string, value: string])[] = [
+  [(link) => `net/ipv6/conf/${link}/disable_ipv6`, "1"],
+  [(link) => `net/ipv4/conf/${link}/forwarding`, "1"],
+  [(link) => `net/ipv4/conf/${link}/rp_filter`, "0"],
+  [(link) => `net/ipv4/conf/${link}/proxy_arp`, "0"],
+  [(link) => `net/ipv4/conf/${link}/accept_redirects`, "0"],
+];
+
+/** What the links of pods depend on. */
+export interface PodNetworkOptions {
+  /** Raise the sizes of IPv4 BIG TCP where the kernel has them. */
+  readonly bigTcp: boolean;
+  /** The node's address, when it is one of the host's own: the source of what the host sends to pods. */
+  readonly hostSource: () => Ipv4 | undefined;
+  /** The host's network namespace; absent for this process's own. */
+  readonly hostNetns?: Netns;
+}
+
+/** The MAC of every host interface of this node: the one that pods know as their gateway's. */
+export function hostMac(gateway: Ipv4): Mac {
+  return Mac.forPod(gateway);
+}
+
+/**
+ * Makes and removes the kernel's part of pod interfaces by rtnetlink. Everything is synchronous: what
+ * a call leaves half done when it throws is removed by {@linkcode PodNetwork.remove}.
+ */
+export class PodNetwork implements Disposable {
+  readonly #host: RtnetlinkSocket;
+  readonly #options: PodNetworkOptions;
+
+  /** @throws {SysError} */
+  constructor(options: PodNetworkOptions) {
+    this.#host = RtnetlinkSocket.openIn(options.hostNetns);
+    this.#options = options;
+  }
+
+  [Symbol.dispose](): void {
+    this.#host.close();
+  }
+
+  /** Whether the host has an interface of that name. */
+  hostIfExists(name: string): boolean {
+    return this.#host.linkFind(name) !== undefined;
+  }
+
+  /**
+   * Makes the veth pair and sets up the pod's end; the host's end stays down, so that nothing passes.
+   * @returns index of the host's end
+   * @throws {NetlinkError | SysError}
+   */
+  create(pod: Attachment): number {
+    using netns = openNetns(pod.netns);
+    this.#host.vethCreate(
+      { name: pod.hostIfName, mac: hostMac(pod.gateway), mtu: pod.mtu },
+      { name: pod.ifName, mac: pod.mac, mtu: pod.mtu, netnsFd: netns.fd },
+    );
+    const host = this.#host.linkGet(pod.hostIfName);
+    this.#raiseSizes(this.#host, host);
+    this.#setHostSysctls(pod);
+    using inside = RtnetlinkSocket.openIn(netns);
+    const link = inside.linkGet(pod.ifName);
+    this.#raiseSizes(inside, link);
+    setIfThere(netns, `net/ipv6/conf/${pod.ifName}/disable_ipv6`, "1");
+    configurePodEnd(inside, link.index, pod);
+    return host.index;
+  }
+
+  /**
+   * Opens the way: host end up, neighbour and route. Safe to repeat.
+   * @throws {NetlinkError}
+   */
+  activate(pod: Attachment): void {
+    const index = pod.hostIfindex;
+    this.#host.linkSet(index, { up: true });
+    this.#host.neighReplace({ index, ip: pod.ip, mac: pod.mac });
+    this.#host.routeReplace({
+      destination: Cidr.of(pod.ip, 32),
+      oif: index,
+      source: this.#options.hostSource(),
+    });
+  }
+
+  /**
+   * Sets up again what of a living pod's interface is gone, short of the interface itself.
+   * @throws {NetlinkError | SysError}
+   */
+  repair(pod: Attachment): void {
+    using netns = openNetns(pod.netns);
+    using inside = RtnetlinkSocket.openIn(netns);
+    configurePodEnd(inside, inside.linkGet(pod.ifName).index, pod);
+    this.#setHostSysctls(pod);
+    this.activate(pod);
+  }
+
+  /**
+   * Removes the veth pair with all that hangs on it; one that is gone is no error, and an interface
+   * of that name that is not ours stays.
+   * @throws {NetlinkError}
+   */
+  remove(pod: Attachment): void {
+    const link = this.#host.linkFind(pod.hostIfName);
+    if (link !== undefined && isOurs(link, pod.gateway)) this.#host.linkDelete(link.index);
+  }
+
+  /** The host's end of a pod's interface, when it is there. */
+  hostLink(pod: Attachment): Link | undefined {
+    const link = this.#host.linkFind(pod.hostIfName);
+    return link !== undefined && isOurs(link, pod.gateway) ? link : undefined;
+  }
+
+  /** Names of host interfaces that this node's agent made. */
+  ownHostLinks(gateway: Ipv4): Link[] {
+    return this.#host.linkList().filter((link) => isOurs(link, gateway));
+  }
+
+  /** Removes an interface by its index. */
+  removeLink(index: number): void {
+    this.#host.linkDelete(index);
+  }
+
+  /**
+   * Compares a pod's interface with what it should be.
+   * @returns what differs, one sentence each
+   * @throws {NetlinkError | SysError} when the kernel cannot be asked
+   */
+  check(pod: Attachment): string[] {
+    const host = this.hostLink(pod);
+    if (host === undefined) return [`host interface ${pod.hostIfName} is not there`];
+    const faults: string[] = [];
+    if (host.index !== pod.hostIfindex) faults.push(`host interface ${host.name} is another one`);
+    if (!host.up) faults.push(`host interface ${host.name} is down`);
+    if (!this.#hasHostRoute(pod)) faults.push(`the host has no route to ${pod.ip}`);
+    const neighbour = this.#host.neighList(host.index).find(({ ip }) => ip.equals(pod.ip));
+    if (neighbour?.permanent !== true || neighbour.mac?.equals(pod.mac) !== true) {
+      faults.push(`the host has no permanent neighbour ${pod.ip}`);
+    }
+    return [...faults, ...checkPodEnd(pod, host.index)];
+  }
+
+  #hasHostRoute(pod: Attachment): boolean {
+    return this.#host.routeList({ oif: pod.hostIfindex }).some(({ destination }) =>
+      destination.prefixLen === 32 && destination.address.equals(pod.ip)
+    );
+  }
+
+  #setHostSysctls(pod: Attachment): void {
+    for (const [name, value] of HOST_SYSCTLS) {
+      setIfThere(this.#options.hostNetns, name(pod.hostIfName), value);
+    }
+  }
+
+  #raiseSizes(socket: RtnetlinkSocket, link: Link): void {
+    if (!this.#options.bigTcp || link.gsoIpv4MaxSizeBytes === undefined) return;
+    const size = Math.min(BIG_TCP_BYTES, link.tsoMaxSizeBytes ?? BIG_TCP_BYTES);
+    const change: LinkChange = { gsoIpv4MaxSizeBytes: size, groIpv4MaxSizeBytes: size };
+    socket.linkSet(link.index, change);
+  }
+}
+
+/** The MAC tells interfaces of this node's agent from those of another one on the same host. */
+function isOurs(link: Link, gateway: Ipv4): boolean {
+  return link.kind === "veth" && link.mac?.equals(hostMac(gateway)) === true;
+}
+
+function configurePodEnd(inside: RtnetlinkSocket, index: number, pod: Attachment): void {
+  const loopback = inside.linkFind("lo");
+  if (loopback !== undefined && !loopback.up) inside.linkSet(loopback.index, { up: true });
+  inside.addrReplace({
+    index,
+    host: pod.ip,
+    cidr: Cidr.of(pod.ip, pod.prefixLen),
+    noPrefixRoute: true,
+  });
+  inside.linkSet(index, { up: true });
+  inside.neighReplace({ index, ip: pod.gateway, mac: hostMac(pod.gateway) });
+  // A pod's second interface leaves with the first the routes that it has.
+  const toGateway = Cidr.of(pod.gateway, 32);
+  if (!isRoutedElsewhere(inside, toGateway, index)) {
+    inside.routeReplace({ destination: toGateway, oif: index });
+  }
+  if (!isRoutedElsewhere(inside, Cidr.ALL, index)) {
+    inside.routeReplace({ destination: Cidr.ALL, oif: index, gateway: pod.gateway });
+  }
+}
+
+function isRoutedElsewhere(inside: RtnetlinkSocket, to: Cidr, index: number): boolean {
+  return inside.routeList().some(({ destination, oif }) => destination.equals(to) && oif !== index);
+}
+
+function checkPodEnd(pod: Attachment, hostIndex: number): string[] {
+  using inside = RtnetlinkSocket.openIn(pod.netns);
+  const link = inside.linkFind(pod.ifName);
+  if (link === undefined) return [`interface ${pod.ifName} is not in the pod`];
+  const faults: string[] = [];
+  const fault = (bad: boolean, text: string) => {
+    if (bad) faults.push(text);
+  };
+  const routes = inside.routeList();
+  const has = (cidr: Cidr) => routes.some(({ destination }) => destination.equals(cidr));
+  const neighbour = inside.neighList(link.index).find(({ ip }) => ip.equals(pod.gateway));
+  fault(link.linkIndex !== hostIndex, `${pod.ifName} is not the other end of ${pod.hostIfName}`);
+  fault(!link.up, `${pod.ifName} is down`);
+  fault(link.mac?.equals(pod.mac) !== true, `${pod.ifName} has MAC ${link.mac}, not ${pod.mac}`);
+  fault(link.mtu !== pod.mtu, `${pod.ifName} has MTU ${link.mtu}, not ${pod.mtu}`);
+  fault(
+    !inside.addrList(link.index).some(({ host }) => host.equals(pod.ip)),
+    `${pod.ifName} does not have address ${pod.ip}`,
+  );
+  fault(!has(Cidr.of(pod.gateway, 32)), `the pod has no route to its gateway ${pod.gateway}`);
+  fault(!has(Cidr.ALL), "the pod has no default route");
+  fault(neighbour?.permanent !== true, "the pod's gateway is no permanent neighbour");
+  return faults;
+}
+
+/** Settings of a protocol that the kernel was built without are not there, and need not be set. */
+function setIfThere(netns: Netns, name: string, value: string): void {
+  try {
+    ensureSysctl(netns, name, value);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+}
