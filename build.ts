@@ -90,6 +90,7 @@ async function main(args: string[]): Promise<number> {
   const steps = selected(await stepsFor(target), values.only?.split(",") ?? []);
   let made = 0;
   await runSteps(steps, {
+    stamps: `${target.work}/stamps`,
     jobs: Math.max(2, navigator.hardwareConcurrency),
     force: values.force,
     done(result) {

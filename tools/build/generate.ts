@@ -41,12 +41,12 @@ const generatorSources = () =>
 /** A step that is one of our own generators in tools/. */
 function generator(
   tool: string,
-  step: Pick<Step, "name" | "after" | "inputs" | "outputs">,
+  step: Pick<Step, "name" | "after" | "inputs" | "outputs"> & { args?: string[] },
 ): Step {
   return {
     ...step,
     inputs: async () => [...generatorSources(), ...await step.inputs()],
-    run: async () => void await command([Deno.execPath(), "run", "-A", tool]),
+    run: async () => void await command([Deno.execPath(), "run", "-A", tool, ...step.args ?? []]),
   };
 }
 
@@ -70,7 +70,8 @@ export function generateSteps(target: Target): Step[] {
     generator("tools/gen_abi.ts", {
       name: "abi",
       after: ["bpf"],
-      inputs: () => [object, ...filesUnder("tools/abi", (path) => path.endsWith(".ts"))],
+      inputs: () => [object],
+      args: [object],
       outputs: () => ["shared/gen/abi.ts"],
     }),
   ];

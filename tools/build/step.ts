@@ -25,13 +25,12 @@ export interface StepResult {
   readonly milliseconds: number;
 }
 
-const STAMPS = ".build/stamps";
-
 /**
  * Runs steps in the order of their `after`, side by side where that leaves room. A step whose inputs, values and
  * outputs are as its stamp recorded them is left alone.
  *
  * @param steps all of them; names in `after` that are not among them are ignored
+ * @param options.stamps folder of the stamps, relative to the checkout
  * @param options.jobs how many at once
  * @param options.force run steps that are current, too
  * @param options.done called as each ends
@@ -39,13 +38,15 @@ const STAMPS = ".build/stamps";
  */
 export async function runSteps(
   steps: readonly Step[],
-  options: { jobs: number; force: boolean; done: (result: StepResult) => void },
+  options: { stamps: string; jobs: number; force: boolean; done: (result: StepResult) => void },
 ): Promise<void> {
   const gate = new Gate(options.jobs);
   const running = new Map<string, Promise<void>>();
   const start = async (step: Step) => {
     await Promise.all((step.after ?? []).map((name) => running.get(name)));
-    await gate.within(async () => options.done(await runStep(step, options.force)));
+    await gate.within(async () =>
+      options.done(await runStep(step, `${options.stamps}/${step.name}`, options.force))
+    );
   };
   for (const step of inOrder(steps)) running.set(step.name, start(step));
   const results = await Promise.allSettled(running.values());
@@ -53,15 +54,15 @@ export async function runSteps(
   if (failed) throw failed.reason;
 }
 
-async function runStep(step: Step, force: boolean): Promise<StepResult> {
+async function runStep(step: Step, stampPath: string, force: boolean): Promise<StepResult> {
   const started = performance.now();
-  const stamp = join(ROOT, STAMPS, step.name);
+  const stamp = join(ROOT, stampPath);
   const stamped = async () =>
     contentHash([...await step.inputs(), ...step.outputs()], await step.values?.() ?? []);
-  const current = !force && exists(`${STAMPS}/${step.name}`) && step.outputs().every(exists) &&
+  const current = !force && exists(stampPath) && step.outputs().every(exists) &&
     Deno.readTextFileSync(stamp) === await stamped();
   if (!current) {
-    if (exists(`${STAMPS}/${step.name}`)) Deno.removeSync(stamp);
+    if (exists(stampPath)) Deno.removeSync(stamp);
     for (const output of step.outputs()) {
       Deno.mkdirSync(dirname(join(ROOT, output)), { recursive: true });
     }

@@ -21,8 +21,8 @@ class Copies implements Disposable {
 
   step(from: string, to: string, options: { after?: string[]; values?: string[] } = {}): Step {
     return {
-      name: this.#nameOf(to),
-      after: (options.after ?? []).map((name) => this.#nameOf(name)),
+      name: to,
+      after: options.after ?? [],
       inputs: () => [`${this.folder}/${from}`],
       values: () => options.values ?? [],
       outputs: () => [`${this.folder}/${to}`],
@@ -37,24 +37,16 @@ class Copies implements Disposable {
   async run(steps: readonly Step[], force = false): Promise<string[]> {
     const ended: string[] = [];
     await runSteps(steps, {
+      stamps: `${this.folder}/stamps`,
       jobs: 2,
       force,
-      done: ({ name, state }) => ended.push(`${name.split(".").at(-1)} ${state}`),
+      done: ({ name, state }) => ended.push(`${name} ${state}`),
     });
     return ended;
   }
 
-  #nameOf(to: string): string {
-    return `${this.folder.split("/").at(-1)}.${to}`;
-  }
-
   [Symbol.dispose](): void {
     Deno.removeSync(join(ROOT, this.folder), { recursive: true });
-    for (const entry of Deno.readDirSync(join(ROOT, ".build/stamps"))) {
-      if (entry.name.startsWith(this.#nameOf(""))) {
-        Deno.removeSync(join(ROOT, ".build/stamps", entry.name));
-      }
-    }
   }
 }
 
