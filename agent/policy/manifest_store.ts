@@ -1,0 +1,191 @@
+import { type ManifestFile, parseManifest } from "./objects/manifest.ts";
+import type { ManifestProblem } from "./objects/problem.ts";
+import { type ManifestObject, objectKey } from "./objects/types.ts";
+import { fingerprint, groupObjects, type PolicyObjects } from "./snapshot.ts";
+
+/** The objects in force, and what is wrong with the files they come from. Immutable. */
+export interface ManifestSnapshot extends PolicyObjects {
+  /** Why files, or the folder, are not in force as they are. */
+  readonly errors: readonly ManifestProblem[];
+  /** What is in force but probably not meant so. */
+  readonly warnings: readonly ManifestProblem[];
+  /** Invalid files whose last valid contents are in force instead. */
+  readonly held: readonly string[];
+  /** Invalid files that were never valid: their objects are absent, policies among them too. */
+  readonly missing: readonly string[];
+}
+
+/** Keeps the last valid text of each file over restarts of the process. All calls are synchronous. */
+export interface LastGoodTexts {
+  /** The files that have a text. */
+  files(): Iterable<string>;
+  get(file: string): string | undefined;
+  set(file: string, text: string): void;
+  delete(file: string): void;
+}
+
+/** One file as the store knows it. */
+interface FileState {
+  /** The latest contents; objects empty when invalid. */
+  latest: ManifestFile;
+  /** The latest text until it is in force. */
+  text: string | undefined;
+  /** What is in force of the file; undefined when nothing was valid ever. */
+  inForce: readonly ManifestObject[] | undefined;
+}
+
+/** What the files ask for, before it is known whether they contradict each other. */
+type Claims = Map<string, readonly ManifestObject[]>;
+
+/**
+ * Turns the texts of a folder's files into snapshots. A file counts whole or not at all: while its
+ * latest text is invalid, or holds an object that another file has, its last valid text stays in
+ * force. Pure, apart from the LastGoodTexts it is given.
+ */
+export class ManifestStore {
+  readonly #files = new Map<string, FileState>();
+  readonly #lastGood: LastGoodTexts | undefined;
+  #folderErrors: readonly ManifestProblem[] = [];
+
+  constructor(lastGood?: LastGoodTexts) {
+    this.#lastGood = lastGood;
+  }
+
+  /** Notes a file's contents. */
+  setFile(file: string, text: string): void {
+    const state = this.#state(file);
+    const latest = parseManifest(file, text);
+    state.latest = { ...latest, objects: reuse(latest.objects, state.inForce ?? []) };
+    state.text = text;
+  }
+
+  /** Notes that a file cannot be read; its last valid contents stay. */
+  setUnreadable(file: string, reason: string): void {
+    const problem = { file, line: 0, path: "", value: undefined, reason };
+    this.#state(file).latest = { objects: [], errors: [problem], warnings: [] };
+  }
+
+  /** Notes that a file is gone, and its objects with it. */
+  removeFile(file: string): void {
+    this.#files.delete(file);
+    this.#lastGood?.delete(file);
+  }
+
+  /** The files that are known now or were in an earlier life. */
+  files(): string[] {
+    return [...new Set([...this.#files.keys(), ...this.#lastGood?.files() ?? []])];
+  }
+
+  /** Notes what is wrong with the folder as a whole; replaces what was noted before. */
+  setFolderErrors(errors: readonly ManifestProblem[]): void {
+    this.#folderErrors = errors;
+  }
+
+  /** Works out what is in force now. */
+  snapshot(): ManifestSnapshot {
+    const files = [...this.#files].sort(([a], [b]) => (a < b ? -1 : 1));
+    const { claims, errors: repeats } = settle(files);
+    const errors = [...this.#folderErrors, ...repeats];
+    const warnings: ManifestProblem[] = [];
+    const held: string[] = [];
+    const missing: string[] = [];
+    for (const [file, state] of files) {
+      errors.push(...state.latest.errors);
+      const claim = claims.get(file);
+      if (claim === state.latest.objects && state.latest.errors.length === 0) {
+        this.#accept(file, state);
+        warnings.push(...state.latest.warnings);
+      } else (state.inForce === undefined ? missing : held).push(file);
+    }
+    const objects = files.flatMap(([, state]) => state.inForce ?? []);
+    return Object.freeze({ ...groupObjects(objects), errors, warnings, held, missing });
+  }
+
+  #accept(file: string, state: FileState): void {
+    state.inForce = state.latest.objects;
+    if (state.text === undefined) return;
+    this.#lastGood?.set(file, state.text);
+    state.text = undefined;
+  }
+
+  #state(file: string): FileState {
+    const known = this.#files.get(file);
+    if (known !== undefined) return known;
+    const text = this.#lastGood?.get(file);
+    const earlier = text === undefined ? undefined : parseManifest(file, text);
+    const state: FileState = {
+      latest: { objects: [], errors: [], warnings: [] },
+      text: undefined,
+      inForce: earlier?.errors.length === 0 ? earlier.objects : undefined,
+    };
+    this.#files.set(file, state);
+    return state;
+  }
+}
+
+/**
+ * Decides between files that hold the same object: the file that it is in force from keeps it, else
+ * the first by name. A file that loses falls back to what is in force of it, which may decide against
+ * yet another one.
+ */
+function settle(
+  files: readonly (readonly [string, FileState])[],
+): { claims: Claims; errors: ManifestProblem[] } {
+  const holders = new Map<string, string>();
+  const claims: Claims = new Map();
+  for (const [file, { latest, inForce }] of files) {
+    for (const object of inForce ?? []) holders.set(objectKey(object), file);
+    claims.set(file, latest.errors.length === 0 ? latest.objects : inForce ?? []);
+  }
+  const errors: ManifestProblem[] = [];
+  for (;;) {
+    const lost = findRepeats(claims, holders);
+    if (lost.size === 0) return { claims, errors };
+    for (const [file, problem] of lost) {
+      const state = files.find(([name]) => name === file)?.[1];
+      claims.set(file, state?.inForce ?? []);
+      errors.push(problem);
+    }
+  }
+}
+
+/** @returns the files that must give way, each with the reason. */
+function findRepeats(
+  claims: Claims,
+  holders: ReadonlyMap<string, string>,
+): Map<string, ManifestProblem> {
+  const first = new Map<string, ManifestObject>();
+  const lost = new Map<string, ManifestProblem>();
+  for (const objects of claims.values()) {
+    for (const object of objects) {
+      const key = objectKey(object);
+      const other = first.get(key);
+      if (other === undefined) {
+        first.set(key, object);
+        continue;
+      }
+      const keeps = holders.get(key) === object.source.file ? object : other;
+      const loses = keeps === object ? other : object;
+      first.set(key, keeps);
+      const { file, line } = keeps.source;
+      const reason = `the same object stands in ${file}:${line}, which keeps it`;
+      lost.set(loses.source.file, {
+        file: loses.source.file,
+        line: loses.source.line,
+        path: "metadata.name",
+        value: JSON.stringify(key),
+        reason,
+      });
+    }
+  }
+  return lost;
+}
+
+/** Objects that are as they were stay the same references, which makes differences cheap to find. */
+function reuse(
+  now: readonly ManifestObject[],
+  before: readonly ManifestObject[],
+): readonly ManifestObject[] {
+  const known = new Map(before.map((object) => [fingerprint(object), object]));
+  return now.map((object) => known.get(fingerprint(object)) ?? object);
+}
