@@ -32,4 +32,4 @@ mount -t tmpfs tmpfs var/lib
 mount -o remount,ro,bind bin/novanet
 mount -o remount,ro .
 ip link set lo up
-exec env -i PATH=/bin chroot . /bin/novanet "$@"
+exec chroot . /bin/novanet "$@"
