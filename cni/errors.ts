@@ -65,8 +65,7 @@ const CODE_OF_GRPC: ReadonlyMap<number, CniCode> = new Map([
 
 /**
  * Whatever was thrown as the error the runtime is told; the only place where gRPC codes become CNI codes.
- * An error with a numeric `code` that is no CniError is taken as shared/rpc's RpcError, whose class is not
- * imported here: it would load gRPC for the verbs that make no call.
+ * An error with a gRPC code is known by its name, AgentError: its class would load HTTP/2 for operations that make no call.
  */
 export function toCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
@@ -77,9 +76,9 @@ export function toCniError(thrown: unknown): CniError {
   return new CniError(code, message, hint(code), { cause: thrown });
 }
 
-/** @returns the gRPC number an RpcError carries, undefined for other errors. */
+/** @returns the gRPC number an AgentError carries, undefined for other errors. */
 export function grpcCode(thrown: unknown): number | undefined {
-  if (!(thrown instanceof Error) || thrown.name !== "RpcError") return undefined;
+  if (!(thrown instanceof Error) || thrown.name !== "AgentError") return undefined;
   const code = (thrown as Error & { readonly code?: unknown }).code;
   return typeof code === "number" ? code : undefined;
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { SeededRandom } from "../shared/testing/seeded_random.ts";
 import { COMMANDS } from "./environment.ts";
 import { CniCode } from "./errors.ts";
+import { AgentError } from "./grpc_call.ts";
 import type { JsonObject } from "./json.ts";
-import { call, conf, ENV, FakeAgent, FakeRpcError, type TestEnv } from "./testing.ts";
+import { call, conf, ENV, FakeAgent, type TestEnv } from "./testing.ts";
 import { SUPPORTED_VERSIONS } from "./versions.ts";
 
 const ATTACHMENT = {
@@ -329,7 +331,7 @@ const AGENT_FAULTS = [
 for (const { command, grpc, code } of AGENT_FAULTS) {
   Deno.test(`${command} when the agent says ${grpc} is code ${code}`, async () => {
     const agent = new FakeAgent();
-    agent.fault = new FakeRpcError(grpc, "so it is");
+    agent.fault = new AgentError(grpc, "so it is");
     const stdin = conf("1.1.0", {
       prevResult: command === "CHECK" ? RESULTS["1.1.0"] as JsonObject : {},
       "cni.dev/valid-attachments": [],
@@ -368,7 +370,7 @@ Deno.test("DEL with the agent down is recorded and succeeds, once for each attac
   const root = Deno.makeTempDirSync();
   try {
     const agent = new FakeAgent();
-    agent.fault = new FakeRpcError(14, "connect ENOENT");
+    agent.fault = new AgentError(14, "connect ENOENT");
     const spoolDir = `${root}/deep/spool`;
     const env = { CNI_COMMAND: "DEL", CNI_ARGS: "K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=shop" };
     for (let repeated = 0; repeated < 2; repeated++) {
@@ -394,7 +396,7 @@ Deno.test("DEL that can't be recorded is code 5", async () => {
   const file = Deno.makeTempFileSync();
   try {
     const agent = new FakeAgent();
-    agent.fault = new FakeRpcError(14, "connect ENOENT");
+    agent.fault = new AgentError(14, "connect ENOENT");
     const output = await call({ CNI_COMMAND: "DEL" }, conf("1.0.0", { spoolDir: file }), agent);
     assert.equal(JSON.parse(output.stdout).code, CniCode.IO_FAILURE);
   } finally {
@@ -408,7 +410,7 @@ Deno.test("the log says what was done, is 0640, and its loss fails nothing", asy
     const logFile = `${root}/cni.log`;
     await call({}, conf("1.0.0", { logFile }));
     const agent = new FakeAgent();
-    agent.fault = new FakeRpcError(8, "no free address");
+    agent.fault = new AgentError(8, "no free address");
     await call({}, conf("1.0.0", { logFile }), agent);
     assert.equal((Deno.statSync(logFile).mode ?? 0) & 0o777, 0o640 & ~Deno.umask());
     assert.deepEqual(Deno.readTextFileSync(logFile).split("\n"), [
@@ -439,7 +441,7 @@ Deno.test("VERSION without stdin answers too", async () => {
 });
 
 Deno.test("every error of any garbage is JSON with a code of the table", async () => {
-  const random = xorshift(20261121);
+  const random = new SeededRandom(20261121);
   const codes = new Set<number>(Object.values(CniCode));
   const seed = JSON.stringify(conf("1.1.0", {
     prevResult: RESULTS["1.1.0"] as JsonObject,
@@ -449,17 +451,17 @@ Deno.test("every error of any garbage is JSON with a code of the table", async (
   }));
   for (let round = 0; round < 3000; round++) {
     const bytes = new TextEncoder().encode(seed);
-    const edits = 1 + random() % 4;
+    const edits = 1 + random.below(4);
     for (let edit = 0; edit < edits; edit++) {
-      bytes[random() % bytes.length] = '{}[]",:0a\xff'.charCodeAt(random() % 10);
+      bytes[random.below(bytes.length)] = '{}[]",:0a\xff'.charCodeAt(random.below(10));
     }
     const env = {
-      CNI_COMMAND: COMMANDS[random() % COMMANDS.length],
+      CNI_COMMAND: COMMANDS[random.below(COMMANDS.length)],
       CNI_ARGS: String.fromCharCode(
-        ...Array.from({ length: random() % 9 }, () => 48 + random() % 20),
+        ...Array.from({ length: random.below(9) }, () => 48 + random.below(20)),
       ),
     };
-    const output = await call(env, bytes.subarray(0, bytes.length - random() % 3));
+    const output = await call(env, bytes.subarray(0, bytes.length - random.below(3)));
     assert.equal(output.stderr.includes("\n    at "), false);
     if (output.exitCode === 0) continue;
     const error = JSON.parse(output.stdout);
@@ -472,14 +474,3 @@ Deno.test("every error of any garbage is JSON with a code of the table", async (
 Deno.test("the environment of the tests is a complete ADD", async () => {
   assert.equal((await call(ENV, conf("1.0.0"))).exitCode, 0);
 });
-
-/** Marsaglia's xorshift32: the same garbage in every run. */
-function xorshift(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>>= 0;
-  };
-}

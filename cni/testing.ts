@@ -4,16 +4,6 @@ import type { JsonObject } from "./json.ts";
 import { type PluginInput, type PluginOutput, runPlugin } from "./plugin.ts";
 import { readAll } from "./stdin.ts";
 
-/** An error with the shape of shared/rpc's RpcError; tests of the tables need no gRPC. */
-export class FakeRpcError extends Error {
-  override readonly name = "RpcError";
-  readonly code: number;
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** An agent that notes what it was asked and answers what the test says. */
 export class FakeAgent implements Agent {
   readonly calls: [string, unknown][] = [];
