@@ -1,0 +1,79 @@
+/** Messages as gRPC frames them: a compression flag, a length of 32 bits, big-endian, and the message. */
+import { RpcCode, RpcError } from "./errors.ts";
+
+const HEADER_BYTES = 5;
+
+/** One message with its header. */
+export function encodeFrame(message: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(HEADER_BYTES + message.length);
+  new DataView(frame.buffer).setUint32(1, message.length);
+  frame.set(message, HEADER_BYTES);
+  return frame;
+}
+
+/** Cuts a byte stream into messages. */
+export class FrameDecoder {
+  readonly #maxMessageBytes: number;
+  #chunks: Uint8Array[] = [];
+  #pendingBytes = 0;
+
+  constructor(maxMessageBytes: number) {
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  /** Whether a message has begun and not ended. */
+  get incomplete(): boolean {
+    return this.#pendingBytes > 0;
+  }
+
+  /**
+   * Takes the next bytes.
+   * @returns the messages that are complete now; they are copies or parts of `chunk`
+   * @throws {RpcError} RESOURCE_EXHAUSTED for a message above the limit; INTERNAL for a compressed one, which
+   *     was not asked for
+   */
+  *push(chunk: Uint8Array): Generator<Uint8Array> {
+    this.#chunks.push(chunk);
+    this.#pendingBytes += chunk.length;
+    for (;;) {
+      if (this.#pendingBytes < HEADER_BYTES) return;
+      const frameBytes = HEADER_BYTES + this.#messageBytes(this.#peekHeader());
+      if (this.#pendingBytes < frameBytes) return;
+      const bytes = this.#joined();
+      this.#pendingBytes -= frameBytes;
+      this.#chunks = this.#pendingBytes > 0 ? [bytes.subarray(frameBytes)] : [];
+      yield bytes.subarray(HEADER_BYTES, frameBytes);
+    }
+  }
+
+  #messageBytes(header: Uint8Array): number {
+    if (header[0] !== 0) throw new RpcError(RpcCode.INTERNAL, "the answer is compressed");
+    const length = new DataView(header.buffer, header.byteOffset).getUint32(1);
+    if (length > this.#maxMessageBytes) {
+      throw new RpcError(
+        RpcCode.RESOURCE_EXHAUSTED,
+        `the answer has ${length} bytes, more than ${this.#maxMessageBytes}`,
+      );
+    }
+    return length;
+  }
+
+  #peekHeader(): Uint8Array {
+    const first = this.#chunks[0];
+    return first !== undefined && first.length >= HEADER_BYTES ? first : this.#joined();
+  }
+
+  /** All pending bytes as one chunk; a long message is joined only when it is complete. */
+  #joined(): Uint8Array {
+    const only = this.#chunks[0];
+    if (this.#chunks.length === 1 && only !== undefined) return only;
+    const joined = new Uint8Array(this.#pendingBytes);
+    let offset = 0;
+    for (const chunk of this.#chunks) {
+      joined.set(chunk, offset);
+      offset += chunk.length;
+    }
+    this.#chunks = [joined];
+    return joined;
+  }
+}
