@@ -26,6 +26,7 @@ export const PERMISSIONS: Readonly<Record<ExecutableName, readonly string[]>> = 
     "--allow-sys",
     "--allow-write",
   ],
-  "novanet-cni": ["--allow-env", "--allow-net", "--allow-read", "--allow-write"],
+  // The configuration says where socket, spool and log are, so paths can't be narrowed here.
+  "novanet-cni": ["--allow-env=CNI_*", "--allow-read", "--allow-write"],
   "novanetctl": ["--allow-env", "--allow-net", "--allow-read", "--allow-write"],
 };

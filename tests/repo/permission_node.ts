@@ -45,7 +45,9 @@ export class PermissionNode implements AsyncDisposable {
       stdout: "piped",
     }).spawn();
     const node = new PermissionNode(holder);
-    const first = await holder.stdout.getReader().read();
+    const reader = holder.stdout.getReader();
+    const first = await reader.read();
+    await reader.cancel();
     if (first.done) throw new Error("Cannot make a node: its first process ended");
     return node;
   }
@@ -102,7 +104,6 @@ export class PermissionNode implements AsyncDisposable {
     }
     stop(this.#holder, "SIGKILL");
     await this.#holder.status;
-    await this.#holder.stdout.cancel().catch(() => {});
   }
 }
 

@@ -23,12 +23,18 @@ const EXERCISES: Readonly<Record<ExecutableName, Exercise>> = {
     assert.equal((await dataplane.stop()).code, 0);
   },
   async "novanet-cni"(node, permissions) {
-    const cni = node.argv("novanet-cni", permissions);
-    const { code } = await node.run(cni, {
-      env: { CNI_COMMAND: "VERSION" },
-      stdin: '{"cniVersion":"1.0.0"}',
+    const { code } = await node.run(node.argv("novanet-cni", permissions), {
+      env: {
+        CNI_COMMAND: "DEL",
+        CNI_CONTAINERID: "c1",
+        CNI_IFNAME: "eth0",
+        CNI_PATH: "/opt/cni/bin",
+      },
+      stdin: '{"cniVersion":"1.0.0","name":"novanet","type":"novanet-cni"}',
     });
     assert.equal(code, 0);
+    // There is no agent: the DEL waits for it.
+    assert.equal([...Deno.readDirSync(node.path("/var/lib/novanet/spool"))].length, 1);
   },
   async "novanetctl"(node, permissions) {
     assert.equal((await node.run([...node.argv("novanetctl", permissions), "--version"])).code, 0);
