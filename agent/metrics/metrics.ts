@@ -66,7 +66,9 @@ export class AgentMetrics {
     }
     if (event.protocol !== 6) return;
     for (const [flag, bit] of TCP_FLAGS) {
-      if ((event.tcpFlags & bit) !== 0) this.#inc("novanet_dataplane_tcp_connection_total", { flag });
+      if ((event.tcpFlags & bit) !== 0) {
+        this.#inc("novanet_dataplane_tcp_connection_total", { flag });
+      }
     }
     const latency = this.#handshakes.observe(event);
     if (latency !== undefined) this.#observe("novanet_dataplane_tcp_latency_seconds", {}, latency);

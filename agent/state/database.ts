@@ -49,6 +49,10 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE rules (
      id INTEGER PRIMARY KEY,
      name TEXT NOT NULL UNIQUE
+   ) STRICT;
+   CREATE TABLE manifests (
+     file TEXT PRIMARY KEY,
+     text TEXT NOT NULL
    ) STRICT;`,
 ];
 

@@ -186,6 +186,22 @@ export class Store implements Disposable {
     this.#run("DELETE FROM rules WHERE name = ?", name);
   }
 
+  /** The last valid text of a manifest file. */
+  manifest(file: string): string | undefined {
+    const row = this.#db.prepare("SELECT text FROM manifests WHERE file = ?").get(file);
+    return row === undefined ? undefined : text(row, "text");
+  }
+
+  /** Stores the last valid text of a manifest file. */
+  saveManifest(file: string, content: string): void {
+    this.#run("INSERT OR REPLACE INTO manifests (file, text) VALUES (?, ?)", file, content);
+  }
+
+  /** Forgets a manifest file. */
+  forgetManifest(file: string): void {
+    this.#run("DELETE FROM manifests WHERE file = ?", file);
+  }
+
   #run(sql: string, ...values: (string | number)[]): void {
     this.#db.prepare(sql).run(...values);
   }

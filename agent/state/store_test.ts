@@ -55,6 +55,10 @@ Deno.test(
       store.saveRule(17, "default/web:egress[0]");
       store.saveRule(18, "gone");
       store.forgetRule("gone");
+      store.saveManifest("a.yaml", "one");
+      store.saveManifest("a.yaml", "two");
+      store.saveManifest("b.yaml", "gone");
+      store.forgetManifest("b.yaml");
     }
     using store = Store.open(dir);
     assert.deepEqual(store.attachments(), [{ ...first, state: "ready", hostIfindex: 9 }]);
@@ -64,6 +68,7 @@ Deno.test(
       [16, "default/web:ingress[0]"],
       [17, "default/web:egress[0]"],
     ]);
+    assert.deepEqual([store.manifest("a.yaml"), store.manifest("b.yaml")], ["two", undefined]);
   }),
 );
 

@@ -1,0 +1,117 @@
+import type { EndpointInfo } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import { AttachType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { type Ipv4, Mac } from "../../shared/net/mod.ts";
+import type { DataplaneCalls } from "../dataplane/calls.ts";
+import { diffEndpoints, type Endpoint, endpointMessage } from "../dataplane/endpoint.ts";
+import type { PodRegistry } from "../pods/registry.ts";
+import type { Attachment } from "../state/mod.ts";
+
+/** novanet.v1.ReservedIdentity RESERVED_IDENTITY_HOST. */
+const HOST_IDENTITY = 1;
+
+/** What the book draws on. */
+export interface EndpointSources {
+  readonly registry: PodRegistry;
+  readonly nodeIp: Ipv4;
+  /** The host's own addresses now. */
+  readonly hostAddresses: () => readonly Ipv4[];
+}
+
+/**
+ * The endpoints that the dataplane should have, and which identity it has of each. Pods' interfaces and
+ * the host's own addresses are endpoints.
+ */
+export class EndpointBook {
+  readonly #sources: EndpointSources;
+  /** Identity by address, as the dataplane has it. */
+  readonly #sent = new Map<number, number>();
+
+  constructor(sources: EndpointSources) {
+    this.#sources = sources;
+  }
+
+  /** A pod's endpoint. */
+  endpointOf(pod: Attachment): Endpoint {
+    return {
+      ip: pod.ip,
+      ifindex: pod.hostIfindex,
+      mac: pod.mac,
+      identityId: this.#sources.registry.identityId(pod),
+      podName: pod.podName,
+      namespace: pod.podNamespace,
+      nodeIp: this.#sources.nodeIp,
+    };
+  }
+
+  /** Ready pods whose identity is not the one that the dataplane has. */
+  stale(): Attachment[] {
+    return this.#ready().filter((pod) => {
+      const sent = this.#sent.get(pod.ip.value);
+      return sent !== undefined && sent !== this.#sources.registry.identityId(pod);
+    });
+  }
+
+  /** Adds or changes one endpoint. */
+  async upsert(calls: DataplaneCalls, endpoint: Endpoint): Promise<void> {
+    await calls.control.upsertEndpoint(endpointMessage(endpoint));
+    this.#sent.set(endpoint.ip.value, endpoint.identityId);
+  }
+
+  /** Removes one endpoint: from now on the dataplane lets nothing of that address through. */
+  async remove(calls: DataplaneCalls, ip: Ipv4): Promise<void> {
+    this.#sent.delete(ip.value);
+    await calls.control.deleteEndpoint({ ip: ip.value });
+  }
+
+  /** Takes over what a dataplane says it has. */
+  adopt(found: readonly EndpointInfo[]): void {
+    this.#sent.clear();
+    for (const { ip, identityId } of found) this.#sent.set(ip, identityId);
+  }
+
+  /** Brings the dataplane's endpoints up to date, by difference. @returns how many changed */
+  async sync(calls: DataplaneCalls, found: readonly EndpointInfo[]): Promise<number> {
+    const underWay = this.#sources.registry.list().filter(({ state }) => state === "adding");
+    const keep = new Set(underWay.map(({ ip }) => ip.value));
+    const { upsert, remove } = diffEndpoints(this.#wanted(), found, keep);
+    for (const ip of remove) {
+      await calls.control.deleteEndpoint({ ip });
+      this.#sent.delete(ip);
+    }
+    for (const endpoint of upsert) await this.upsert(calls, endpoint);
+    return upsert.length + remove.length;
+  }
+
+  #ready(): Attachment[] {
+    return this.#sources.registry.list().filter(({ state }) => state === "ready");
+  }
+
+  #wanted(): Endpoint[] {
+    const hosts = this.#sources.hostAddresses().map((ip): Endpoint => ({
+      ip,
+      ifindex: 0,
+      mac: Mac.ZERO,
+      identityId: HOST_IDENTITY,
+      podName: "",
+      namespace: "",
+      nodeIp: this.#sources.nodeIp,
+    }));
+    return [...hosts, ...this.#ready().map((pod) => this.endpointOf(pod))];
+  }
+}
+
+/** Puts the datapath on both hooks of a pod's host interface. Safe to repeat. */
+export async function attachPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
+  await Promise.all(
+    [AttachType.ATTACH_TC_INGRESS, AttachType.ATTACH_TC_EGRESS]
+      .map((attachType) => calls.control.attachProgram({ interfaceName, attachType })),
+  );
+}
+
+/** Takes the datapath off both hooks; an interface without it is no error. */
+export async function detachPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
+  await Promise.allSettled(
+    [AttachType.ATTACH_TC_INGRESS, AttachType.ATTACH_TC_EGRESS]
+      .map((attachType) => calls.control.detachProgram({ interfaceName, attachType })),
+  );
+}

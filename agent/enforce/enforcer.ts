@@ -1,0 +1,262 @@
+import type { ListPolicyEntriesResponse } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import {
+  PolicyAction,
+  PolicyDirection,
+  type PolicyEntry,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { getLogger } from "../../shared/log.ts";
+import { Ipv4 } from "../../shared/net/mod.ts";
+import { toRpcError } from "../../shared/rpc/errors.ts";
+import type { DataplaneCalls } from "../dataplane/calls.ts";
+import type { DataplaneLink } from "../dataplane/link.ts";
+import type { Labels } from "../identity/mod.ts";
+import type { PodRegistry } from "../pods/registry.ts";
+import {
+  ACTION,
+  type CompiledEntry,
+  type DesiredPolicy,
+  DIRECTION,
+  FIRST_CIDR_IDENTITY,
+  type ManifestSnapshot,
+  type PolicyEndpoint,
+  PolicyIndex,
+  RULE_ID,
+  StableIds,
+} from "../policy/mod.ts";
+import { type Attachment, attachmentId, type Store } from "../state/mod.ts";
+import { Coalesced } from "./coalesce.ts";
+import { attachPrograms, type EndpointBook } from "./endpoint_book.ts";
+import { PodLabels, type PodName, policyLabels } from "./pod_labels.ts";
+import { unionPolicy } from "./union.ts";
+
+const log = getLogger("agent/policy");
+
+const NOTHING: ManifestSnapshot = {
+  pods: new Map(),
+  namespaces: new Map(),
+  policies: new Map(),
+  errors: [],
+  warnings: [],
+  held: [],
+  missing: [],
+};
+
+/** What the enforcer works with. */
+export interface EnforcerOptions {
+  readonly store: Store;
+  readonly registry: PodRegistry;
+  readonly endpoints: EndpointBook;
+  readonly link: DataplaneLink;
+  /** Labels that take no part in identities. */
+  readonly excludedLabels: readonly string[];
+  /** The dataplane's configuration, key to value. */
+  readonly config: Readonly<Record<number, bigint>>;
+}
+
+/**
+ * Keeps the dataplane's policy and endpoints in step with the objects in force and the pods of this
+ * node. It never lets a packet through that both the old and the new state would stop.
+ */
+export class Enforcer {
+  readonly #options: EnforcerOptions;
+  readonly #index: PolicyIndex;
+  readonly #apply = new Coalesced(() => this.#options.link.call((calls) => this.#pass(calls)));
+  /** Endpoints in the index: identity and ports by address. */
+  readonly #indexed = new Map<number, string>();
+  #snapshot: ManifestSnapshot = NOTHING;
+  #labels: PodLabels;
+  /** What the dataplane holds; undefined when that is not known. */
+  #sent: DesiredPolicy | undefined;
+  #desired: DesiredPolicy;
+  /** Meaning of each identity in `#sent`. */
+  #meaning = new Map<number, string>();
+
+  constructor(options: EnforcerOptions) {
+    this.#options = options;
+    this.#index = new PolicyIndex({
+      rules: new StableIds({
+        first: RULE_ID.first,
+        known: options.store.rules().map(([id, name]) => [name, id]),
+        onAssigned: (name, id) => options.store.saveRule(id, name),
+        onForgotten: (name) => options.store.forgetRule(name),
+      }),
+      cidrs: new StableIds({ first: FIRST_CIDR_IDENTITY }),
+    });
+    this.#labels = new PodLabels(NOTHING, options.excludedLabels);
+    this.#desired = this.#index.desired();
+  }
+
+  /** The objects in force and what is wrong with their files. */
+  get snapshot(): ManifestSnapshot {
+    return this.#snapshot;
+  }
+
+  /** The compiled set that the dataplane has, or will have in a moment. */
+  get desired(): DesiredPolicy {
+    return this.#desired;
+  }
+
+  /** The label set that a pod's identity stands for. */
+  identityLabels(pod: PodName): Labels {
+    return this.#labels.identityLabels(pod);
+  }
+
+  /** Takes new objects in force; {@linkcode apply} makes them effective. */
+  setSnapshot(snapshot: ManifestSnapshot): void {
+    this.#snapshot = snapshot;
+    this.#labels = new PodLabels(snapshot, this.#options.excludedLabels);
+    this.#index.applySnapshot(snapshot);
+  }
+
+  /**
+   * Makes everything effective that is known when it is called.
+   * @throws {RpcError} UNAVAILABLE when the dataplane does not answer
+   */
+  apply(): Promise<void> {
+    return this.#apply.run();
+  }
+
+  /** The same, when nobody waits for it: a dataplane that is away gets all when it is back. */
+  applyInBackground(): void {
+    if (!this.#options.link.connected) {
+      this.#refresh();
+      return;
+    }
+    this.apply().catch((error) =>
+      log.warn("not applied yet", { error: toRpcError(error).message })
+    );
+  }
+
+  /** Brings a dataplane that has just connected up to date, by difference. */
+  async resync(calls: DataplaneCalls): Promise<void> {
+    const { endpoints, registry } = this.#options;
+    await calls.control.updateConfig({ entries: { ...this.#options.config } });
+    const [{ endpoints: found }, entries] = await Promise.all([
+      calls.ext.listEndpoints({}),
+      calls.ext.listPolicyEntries({}),
+    ]);
+    endpoints.adopt(found);
+    this.#sent = toDesired(entries);
+    this.#meaning.clear();
+    await this.#pass(calls, true);
+    for (const pod of registry.list().filter(({ state }) => state === "ready")) {
+      await attachPrograms(calls, pod.hostIfName).catch((error) =>
+        log.warn("cannot attach", { link: pod.hostIfName, error: toRpcError(error).message })
+      );
+    }
+    const changed = await endpoints.sync(calls, found);
+    log.info("dataplane is up to date", { endpointsChanged: changed });
+  }
+
+  /** Compares with what the dataplane has, and changes that. */
+  async #pass(calls: DataplaneCalls, force = false): Promise<void> {
+    this.#refresh();
+    const next = this.#desired;
+    const stale = this.#options.endpoints.stale();
+    if (this.#sent === next && stale.length === 0 && !force) return;
+    if (stale.length === 0) await this.#send(calls, next);
+    else if (this.#reusesIdentity()) await this.#moveClosed(calls, stale, next);
+    else await this.#moveOpen(calls, stale, next);
+  }
+
+  /** Endpoints go over while the union of both sets is in force: nothing is interrupted. */
+  async #moveOpen(calls: DataplaneCalls, stale: Attachment[], next: DesiredPolicy): Promise<void> {
+    await this.#send(calls, unionPolicy(this.#sent ?? next, next));
+    for (const pod of stale) await this.#upsert(calls, pod);
+    await this.#send(calls, next);
+  }
+
+  /** An identity means something else now: its endpoints are closed until the new set is in force. */
+  async #moveClosed(
+    calls: DataplaneCalls,
+    stale: Attachment[],
+    next: DesiredPolicy,
+  ): Promise<void> {
+    for (const pod of stale) await this.#options.endpoints.remove(calls, pod.ip);
+    await this.#send(calls, next);
+    for (const pod of stale) await this.#upsert(calls, pod);
+  }
+
+  async #upsert(calls: DataplaneCalls, pod: Attachment): Promise<void> {
+    const { endpoints, registry } = this.#options;
+    const now = registry.get(pod);
+    if (now?.state === "ready") await endpoints.upsert(calls, endpoints.endpointOf(now));
+  }
+
+  async #send(calls: DataplaneCalls, policy: DesiredPolicy): Promise<void> {
+    this.#sent = undefined;
+    const counts = await calls.control.syncPolicies({
+      policies: [...policy.policies],
+      cidrIdentities: [...policy.cidrIdentities],
+      ruleNames: { ...policy.ruleNames },
+    });
+    this.#sent = policy;
+    this.#meaning = this.#meanings();
+    const { added, removed, updated } = counts;
+    log.debug("policies sent", { added, removed, updated });
+  }
+
+  #meanings(): Map<number, string> {
+    return new Map(
+      this.#options.registry.identities().map(({ id, labels }) => [id, JSON.stringify(labels)]),
+    );
+  }
+
+  #reusesIdentity(): boolean {
+    const now = this.#meanings();
+    return [...this.#meaning].some(([id, labels]) => (now.get(id) ?? labels) !== labels);
+  }
+
+  /** Works out identities and the compiled set from the pods as they are now. */
+  #refresh(): void {
+    const { registry } = this.#options;
+    for (const pod of registry.list()) registry.relabel(pod, this.#labels.identityLabels(pod));
+    const wanted = registry.list().filter(({ state }) => state !== "deleting");
+    const byIp = new Map(wanted.map((pod) => [pod.ip.value, pod]));
+    for (const [ip, mark] of this.#indexed) {
+      const pod = byIp.get(ip);
+      if (pod !== undefined && this.#mark(pod) === mark) byIp.delete(ip);
+      else this.#drop(ip);
+    }
+    for (const pod of byIp.values()) {
+      this.#index.upsertEndpoint(this.#policyEndpoint(pod));
+      this.#indexed.set(pod.ip.value, this.#mark(pod));
+    }
+    if (!this.#index.takeChanges().empty) this.#desired = this.#index.desired();
+  }
+
+  #drop(ip: number): void {
+    this.#index.removeEndpoint(Ipv4.fromU32(ip));
+    this.#indexed.delete(ip);
+  }
+
+  #mark(pod: Attachment): string {
+    return `${this.#options.registry.identityId(pod)} ${attachmentId(pod)}`;
+  }
+
+  #policyEndpoint(pod: Attachment): PolicyEndpoint {
+    return {
+      namespace: pod.podNamespace,
+      name: pod.podName,
+      identity: this.#options.registry.identityId(pod),
+      labels: policyLabels(pod.identityLabels),
+      namedPorts: this.#labels.namedPorts(pod),
+      ip: pod.ip,
+    };
+  }
+}
+
+function toDesired(
+  { policies, cidrIdentities, ruleNames }: ListPolicyEntriesResponse,
+): DesiredPolicy {
+  return { policies: policies.map(compiledEntry), cidrIdentities, ruleNames };
+}
+
+/** The dataplane was filled by an agent: actions and directions other than ours do not occur. */
+function compiledEntry(entry: PolicyEntry): CompiledEntry {
+  return {
+    ...entry,
+    action: entry.action === PolicyAction.ALLOW ? ACTION.allow : ACTION.deny,
+    direction: entry.direction === PolicyDirection.EGRESS ? DIRECTION.egress : DIRECTION.ingress,
+  };
+}
