@@ -40,6 +40,12 @@ export class Fields {
     return this.#entries.get(key)?.line ?? this.line;
   }
 
+  /** How many elements a field has; 0 when it is no list. */
+  listLength(key: string): number {
+    const value = this.#entries.get(key);
+    return value?.kind === "list" ? value.items.length : 0;
+  }
+
   /** Adds an error about a field. */
   error(key: string, value: unknown, reason: string): void {
     this.problems.error(this.lineOf(key), this.at(key), value, reason);

@@ -33,10 +33,11 @@ function readExpression(expression: Fields): LabelRequirement | undefined {
   }
   if (operator === undefined) return undefined;
   const takesValues = operator === "In" || operator === "NotIn";
-  if (takesValues && values.length === 0) {
+  const written = expression.listLength("values");
+  if (takesValues && written === 0) {
     expression.error("values", undefined, `required with operator ${operator}`);
   }
-  if (!takesValues && values.length > 0) {
+  if (!takesValues && written > 0) {
     expression.error("values", undefined, `not allowed with operator ${operator}`);
   }
   return { key, operator, values: [...new Set(values.map(({ value }) => value))].sort() };

@@ -140,12 +140,21 @@ class LimitError extends Error {
   }
 }
 
+/** A value with an anchor, and what it costs wherever an alias repeats it. */
+interface Anchored {
+  readonly value: Located;
+  readonly values: number;
+  readonly levels: number;
+}
+
 /** Turns the parser's nodes into located values within the limits of one file. */
 class LocatedReader {
   readonly #lines: LineCounter;
   readonly #problems: ProblemList;
   readonly #limits: DocumentLimits;
+  readonly #anchors = new Map<string, Anchored>();
   #values = 0;
+  #deepest = 0;
 
   constructor(lines: LineCounter, problems: ProblemList, limits: DocumentLimits) {
     this.#lines = lines;
@@ -157,8 +166,9 @@ class LocatedReader {
     const root = document.contents;
     if (root === null) return undefined;
     if (isScalar(root) && root.value === null) return undefined;
+    this.#anchors.clear();
     try {
-      return this.#value(root, document, 0);
+      return this.#value(root, 0);
     } catch (error) {
       if (!(error instanceof LimitError)) throw error;
       this.#problems.error(error.line, "", undefined, error.message);
@@ -166,37 +176,50 @@ class LocatedReader {
     }
   }
 
-  #value(node: Node, document: Document.Parsed, depth: number): Located {
+  #value(node: Node, depth: number): Located {
     const line = this.#line(node);
-    this.#values += 1;
+    if (isAlias(node)) return this.#alias(node, depth);
+    this.#spend(line, 1, depth);
+    if (node.anchor === undefined) return this.#plain(node, line, depth);
+    const [values, deepest] = [this.#values, this.#deepest];
+    this.#deepest = depth;
+    const value = this.#plain(node, line, depth);
+    const levels = this.#deepest - depth;
+    this.#anchors.set(node.anchor, { value, values: this.#values - values + 1, levels });
+    this.#deepest = Math.max(deepest, this.#deepest);
+    return value;
+  }
+
+  #plain(node: Node, line: number, depth: number): Located {
+    if (isMap(node)) return this.#map(node, depth);
+    if (!isSeq(node)) return this.#scalar(node as Scalar, line);
+    const items = (node as YAMLSeq<Node>).items.map((item) => this.#value(item, depth + 1));
+    return { kind: "list", line, items };
+  }
+
+  /** The value is shared, not copied; the limits count it as if it were copied. */
+  #alias(alias: Alias, depth: number): Located {
+    const line = this.#line(alias);
+    const target = this.#anchors.get(alias.source);
+    if (target === undefined) {
+      throw new LimitError(line, `alias *${alias.source} stands before the end of its anchor`);
+    }
+    this.#spend(line, target.values, depth + target.levels);
+    return target.value;
+  }
+
+  #spend(line: number, values: number, depth: number): void {
+    this.#values += values;
+    this.#deepest = Math.max(this.#deepest, depth);
     if (this.#values > this.#limits.maxValues) {
       throw new LimitError(line, `it has more than ${this.#limits.maxValues} values`);
     }
     if (depth > this.#limits.maxDepth) {
       throw new LimitError(line, `it is nested deeper than ${this.#limits.maxDepth} levels`);
     }
-    if (isAlias(node)) return this.#value(this.#target(node, document), document, depth + 1);
-    if (isMap(node)) return this.#map(node, document, depth);
-    if (isSeq(node)) {
-      const items = (node as YAMLSeq<Node>).items;
-      return {
-        kind: "list",
-        line,
-        items: items.map((item) => this.#value(item, document, depth + 1)),
-      };
-    }
-    return this.#scalar(node as Scalar, line);
   }
 
-  #target(alias: Alias, document: Document.Parsed): Node {
-    const target = alias.resolve(document);
-    if (target === undefined) {
-      throw new LimitError(this.#line(alias), `alias *${alias.source} has no anchor`);
-    }
-    return target;
-  }
-
-  #map(node: YAMLMap, document: Document.Parsed, depth: number): LocatedMap {
+  #map(node: YAMLMap, depth: number): LocatedMap {
     const own = new Map<string, Located>();
     const merged = new Map<string, Located>();
     for (const pair of node.items as Pair<Node, Node | null>[]) {
@@ -204,7 +227,7 @@ class LocatedReader {
       const line = this.#line(pair.key);
       const value: Located = pair.value === null
         ? { kind: "scalar", line, value: null }
-        : this.#value(pair.value, document, depth + 1);
+        : this.#value(pair.value, depth + 1);
       if (key === "<<" && (pair.key as Scalar).type === "PLAIN") this.#merge(merged, value);
       else own.set(key, value);
     }

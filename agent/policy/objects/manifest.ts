@@ -64,7 +64,8 @@ export function parseManifest(
     readObject(document, "", problems, objects);
   }
   refuseRepeats(objects, problems);
-  const { errors, warnings } = problems;
+  const errors = byLine(problems.errors);
+  const warnings = byLine(problems.warnings);
   return { objects: errors.length > 0 ? [] : objects.map(deepFreeze), errors, warnings };
 }
 
@@ -127,6 +128,10 @@ function refuseRepeats(objects: readonly ManifestObject[], problems: ProblemList
       problems.error(object.source.line, "metadata.name", key, reason);
     }
   }
+}
+
+function byLine(problems: readonly ManifestProblem[]): ManifestProblem[] {
+  return [...problems].sort((a, b) => a.line - b.line);
 }
 
 /** Maps stay as they are; the types make them read-only. */

@@ -128,6 +128,7 @@ function readRule(rule: Fields, peersField: "from" | "to"): PolicyRule {
 }
 
 function readPeer(peer: Fields): PolicyPeer | undefined {
+  const before = peer.problems.errors.length;
   peer.refuseUnknown(["podSelector", "namespaceSelector", "ipBlock"]);
   const pods = peer.map("podSelector");
   const namespaces = peer.map("namespaceSelector");
@@ -141,6 +142,7 @@ function readPeer(peer: Fields): PolicyPeer | undefined {
   }
   if (block !== undefined) return blockPeer;
   if (pods === undefined && namespaces === undefined) {
+    if (peer.problems.errors.length > before) return undefined;
     const reason = "a peer needs podSelector, namespaceSelector or ipBlock";
     peer.problems.error(peer.line, peer.path, undefined, reason);
     return undefined;
