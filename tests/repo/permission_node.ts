@@ -57,11 +57,6 @@ export class PermissionNode implements AsyncDisposable {
     return `/proc/${this.#holder.pid}/root${inside}`;
   }
 
-  /** Waits until a daemon has made its socket. */
-  async socket(inside: string, timeoutMs = 10_000): Promise<void> {
-    await eventually(() => Deno.statSync(this.path(inside)).isSocket, { timeoutMs, what: inside });
-  }
-
   /** The command line of an executable: the one in dist/, or its bundle under Deno with other permissions. */
   argv(name: ExecutableName, permissions?: readonly string[]): [string, ...string[]] {
     if (permissions === undefined) return [join(ROOT, targetOf().dist, name)];
@@ -78,12 +73,24 @@ export class PermissionNode implements AsyncDisposable {
     return await ended(child, timeoutMs);
   }
 
-  /** Starts a daemon; it ends with the node if {@linkcode Daemon.stop} does not end it. */
-  start(argv: readonly string[]): Daemon {
+  /**
+   * Starts a daemon and waits until it has made its socket. It ends with the node if {@linkcode Daemon.stop} does
+   * not end it.
+   * @throws {Error} when it ends or 10 s pass first
+   */
+  async start(argv: readonly string[], socket: string): Promise<Daemon> {
     const child = this.#spawn(argv, {});
-    child.stdin.close();
     this.#daemons.push(child);
-    return { stop: () => (stop(child, "SIGTERM"), ended(child, 10_000)) };
+    await child.stdin.close();
+    const result = ended(child, 60_000);
+    let over: Ended | undefined;
+    result.then((value) => over = value);
+    await eventually(() => over !== undefined || Deno.statSync(this.path(socket)).isSocket, {
+      timeoutMs: 10_000,
+      what: socket,
+    });
+    if (over) throw new Error(`${argv.join(" ")}: exit code ${over.code}\n${over.stderr}`);
+    return { stop: () => (stop(child, "SIGTERM"), result) };
   }
 
   #spawn(argv: readonly string[], given: Given): Deno.ChildProcess {

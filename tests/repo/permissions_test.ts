@@ -3,6 +3,7 @@ import { EXECUTABLES } from "../../tools/build/executables.ts";
 import { type ExecutableName, PERMISSIONS } from "../../tools/permissions.ts";
 import { PermissionNode } from "./permission_node.ts";
 
+const DATAPLANE_SOCKET = "/run/novanet/dataplane.sock";
 const AGENT_ARGS = ["--node-ip", "192.0.2.1", "--pod-cidr", "10.244.0.0/24"];
 
 /** Does what needs each permission of an executable; throws when something of it fails. */
@@ -10,15 +11,16 @@ type Exercise = (node: PermissionNode, permissions: readonly string[]) => Promis
 
 const EXERCISES: Readonly<Record<ExecutableName, Exercise>> = {
   async "novanet-dataplane"(node, permissions) {
-    const dataplane = node.start(node.argv("novanet-dataplane", permissions));
-    await node.socket("/run/novanet/dataplane.sock");
+    const dataplane = await node.start(
+      node.argv("novanet-dataplane", permissions),
+      DATAPLANE_SOCKET,
+    );
     assert.equal((await dataplane.stop()).code, 0);
   },
   async "novanet-agent"(node, permissions) {
-    const dataplane = node.start(node.argv("novanet-dataplane"));
-    await node.socket("/run/novanet/dataplane.sock");
-    const agent = node.start([...node.argv("novanet-agent", permissions), ...AGENT_ARGS]);
-    await node.socket("/run/novanet/cni.sock");
+    const dataplane = await node.start(node.argv("novanet-dataplane"), DATAPLANE_SOCKET);
+    const argv = [...node.argv("novanet-agent", permissions), ...AGENT_ARGS];
+    const agent = await node.start(argv, "/run/novanet/cni.sock");
     assert.equal((await agent.stop()).code, 0);
     assert.equal((await dataplane.stop()).code, 0);
   },
