@@ -108,6 +108,7 @@ export class NetlinkEvents implements AsyncIterable<NetlinkEvent>, Disposable {
     }
   }
 
+  /** @returns undefined when nothing waits. */
   #receive(): NetlinkEvent[] | undefined {
     if (this.#closed) return undefined;
     try {
@@ -116,7 +117,23 @@ export class NetlinkEvents implements AsyncIterable<NetlinkEvent>, Disposable {
       if (isErrno(error, "EAGAIN")) return undefined;
       if (!isErrno(error, "ENOBUFS")) throw error;
       this.#overruns++;
+      this.#discard();
       return [{ kind: "resync" }];
+    }
+  }
+
+  /**
+   * After an overrun the kernel drops silently until its queue is empty. It is emptied before the reader looks
+   * again, or changes in between would be lost for good.
+   */
+  #discard(): void {
+    for (;;) {
+      try {
+        this.#socket.receive();
+      } catch (error) {
+        if (isErrno(error, "EAGAIN")) return;
+        if (!isErrno(error, "ENOBUFS")) throw error;
+      }
     }
   }
 
