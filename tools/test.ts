@@ -58,7 +58,7 @@ function stagesFor(filter: string | undefined): Stage[] {
     filesUnder(folder, (path) => path.endsWith(".ts"))
   );
   const checks = [
-    checkStage("fmt", ["fmt", "--check", "--quiet"]),
+    checkStage("fmt", ["fmt", "--check"]),
     checkStage("lint", ["lint", "--quiet"]),
     checkStage("check", ["check", "--quiet", "build.ts", ...sources]),
   ];
