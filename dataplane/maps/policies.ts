@@ -2,6 +2,7 @@
 
 import { BPF_F_LOCK, type BpfMap } from "../../shared/ffi/bpf.ts";
 import { PolicyValueLayout } from "../../shared/gen/abi.ts";
+import { viewOf } from "./bytes.ts";
 import { POLICY_KEY_BYTES } from "../policy/policy_table.ts";
 
 /** One element as it stands in the map. */
@@ -77,9 +78,7 @@ export class PoliciesMap {
 
   /** Removes keys; those that are not there are passed over. @throws SysError */
   delete(keys: Uint8Array<ArrayBuffer>): void {
-    for (let at = 0; at < keys.length; at += POLICY_KEY_BYTES) {
-      this.map.delete(keys.subarray(at, at + POLICY_KEY_BYTES));
-    }
+    this.map.deleteBatch(keys, keys.length / POLICY_KEY_BYTES);
   }
 }
 
@@ -102,8 +101,4 @@ function encodeValues(
     view.setUint32(at + layout.ruleId + 4, ruleIds[pair + 1] as number, true);
   }
   return bytes;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

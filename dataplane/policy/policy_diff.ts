@@ -1,9 +1,10 @@
 /** What turns one policy set into another. Pure. */
 
+import { PolicyAbsent } from "../../shared/gen/abi.ts";
 import { POLICY_KEY_BYTES, type PolicyTable } from "./policy_table.ts";
 
-/** `POLICY_ABSENT` of maps.h: the action of a key that has no entry. */
-export const POLICY_ABSENT = 255;
+/** The action of a key that has no entry. */
+export const { POLICY_ABSENT } = PolicyAbsent;
 
 /** Changed keys beside what they decided and will decide. */
 export interface PolicyChanges {

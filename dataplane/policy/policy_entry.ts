@@ -6,11 +6,9 @@ import {
   PolicyDirection,
   type PolicyEntrySchema,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { PolicyKind } from "../../shared/gen/abi.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { PolicyDecision, PolicyTable } from "./policy_table.ts";
-
-/** `enum policy_kind` of maps.h. */
-export const PolicyKind = { RULE: 0, ISOLATION: 1 } as const;
 
 /** The fields that name an entry, in every message that has them. */
 export interface PolicyKeyFields {
@@ -53,7 +51,7 @@ export function policyKeyWords(fields: PolicyKeyFields, at = ""): PolicyKeyWords
   }
   const prefixLen = portPrefixLen(fields, at);
   if (fields.isolation) checkIsolation(fields, at);
-  const kind = fields.isolation ? PolicyKind.ISOLATION : PolicyKind.RULE;
+  const kind = fields.isolation ? PolicyKind.POLICY_KIND_ISOLATION : PolicyKind.POLICY_KIND_RULE;
   return [
     srcIdentity,
     dstIdentity,
@@ -83,7 +81,7 @@ export function policyEntryAt(
 ): MessageInitShape<typeof PolicyEntrySchema> {
   const word2 = table.word(slot, 2);
   const word3 = table.word(slot, 3);
-  const isolation = (word3 >>> 8 & 0xff) === PolicyKind.ISOLATION;
+  const isolation = (word3 >>> 8 & 0xff) === PolicyKind.POLICY_KIND_ISOLATION;
   const dstPort = word2 >>> 16;
   const prefixLen = word3 & 0xff;
   return {

@@ -9,17 +9,9 @@
  * @module
  */
 
+import { PolicyKind, type PolicyShape } from "../../shared/gen/abi.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { PolicyKind } from "./policy_entry.ts";
 import type { PolicyTable } from "./policy_table.ts";
-
-/** `struct policy_shape`. */
-export interface PolicyShape {
-  /** Prefix lengths among the entries that name a protocol. */
-  readonly exactProtocol: number;
-  /** Prefix lengths among the entries with protocol 0. */
-  readonly anyProtocol: number;
-}
 
 /** The shape that no entry has. */
 export const NO_SHAPE: PolicyShape = { exactProtocol: 0, anyProtocol: 0 };
@@ -49,7 +41,7 @@ export function shapesOf(table: PolicyTable): PolicyShapes {
   for (const slot of table.slots()) {
     const word2 = table.word(slot, 2);
     const word3 = table.word(slot, 3);
-    if ((word3 >>> 8 & 0xff) !== PolicyKind.RULE) continue;
+    if ((word3 >>> 8 & 0xff) !== PolicyKind.POLICY_KIND_RULE) continue;
     const direction = word2 >>> 8 & 0xff;
     const bit = 1 << (word3 & 0xff);
     const shape = (word2 & 0xff) === 0

@@ -1,8 +1,11 @@
 /** Runs jobs one after the other. Pure. */
 
+import { RpcCode } from "../../shared/rpc/errors.ts";
+
 /** The queue is full: the caller may try again later. */
 export class QueueFullError extends Error {
   override readonly name = "QueueFullError";
+  readonly rpcCode = RpcCode.RESOURCE_EXHAUSTED;
 
   constructor(readonly capacity: number) {
     super(`cannot queue: ${capacity} jobs wait already`);

@@ -1,0 +1,203 @@
+/** Programs on the hooks of interfaces. */
+
+import {
+  attachClsact,
+  type BpfProgram,
+  detachClsact,
+  type Direction,
+  queryClsact,
+  TcxLink,
+} from "../../shared/ffi/bpf.ts";
+import { isErrno } from "../../shared/ffi/errno.ts";
+import { ifIndextoname, ifNametoindex } from "../../shared/ffi/sys.ts";
+import { RpcCode } from "../../shared/rpc/errors.ts";
+import { linkPin, listPins, unpin } from "./pins.ts";
+
+/** How programs come onto hooks: by TCX links (Linux 6.6), else by filters on the clsact qdisc. */
+export type AttachMode = "tcx" | "clsact";
+
+/** The hooks of an interface. */
+export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+
+/** There is no interface of this name in the dataplane's network namespace. */
+export class InterfaceNotFoundError extends Error {
+  override readonly name = "InterfaceNotFoundError";
+  readonly rpcCode = RpcCode.NOT_FOUND;
+
+  constructor(readonly interfaceName: string, options?: ErrorOptions) {
+    super(`interface ${JSON.stringify(interfaceName)} does not exist`, options);
+  }
+}
+
+/** One program on one hook. */
+export interface Attachment {
+  readonly interfaceName: string;
+  readonly ifindex: number;
+  readonly direction: Direction;
+  readonly programId: number;
+}
+
+/** Options of {@linkcode Attachments}. */
+export interface AttachmentsOptions {
+  readonly pinDir: string;
+  readonly mode: AttachMode;
+  /** The program of each hook; they stay the caller's. */
+  readonly programs: Readonly<Record<Direction, BpfProgram>>;
+  /** All interfaces of the network namespace, by index. */
+  readonly interfaces: () => number[];
+}
+
+/** Puts our programs on hooks and takes them off; other people's stay. All calls ask the kernel. */
+export class Attachments {
+  readonly #options: AttachmentsOptions;
+
+  constructor(options: AttachmentsOptions) {
+    this.#options = options;
+  }
+
+  /** How programs are attached. */
+  get mode(): AttachMode {
+    return this.#options.mode;
+  }
+
+  /**
+   * Brings what an earlier dataplane attached to the present programs; no packet passes in between.
+   *
+   * @returns How many hooks have a program.
+   * @throws SysError
+   */
+  adopt(): number {
+    const attachments = this.list();
+    for (const { ifindex, direction, programId } of attachments) {
+      const program = this.#options.programs[direction];
+      if (program.info().id !== programId) this.#put(ifindex, direction);
+    }
+    return attachments.length;
+  }
+
+  /** Puts the hook's program on an interface, unless it is there. @throws InterfaceNotFoundError, SysError */
+  attach(interfaceName: string, direction: Direction): void {
+    const ifindex = ifindexOf(interfaceName);
+    if (ifindex === undefined) throw new InterfaceNotFoundError(interfaceName);
+    try {
+      this.#put(ifindex, direction);
+    } catch (error) {
+      if (!isErrno(error, "ENODEV")) throw error;
+      throw new InterfaceNotFoundError(interfaceName, { cause: error });
+    }
+  }
+
+  /** Takes our program off, if it is there. @returns whether it was @throws SysError */
+  detach(interfaceName: string, direction: Direction): boolean {
+    const ifindex = ifindexOf(interfaceName);
+    if (ifindex === undefined) {
+      this.prune();
+      return false;
+    }
+    if (this.mode === "clsact") return detachClsact(ifindex, direction, { removeQdisc: true });
+    const path = linkPin(this.#options.pinDir, ifindex, direction);
+    using link = openLink(path);
+    if (link === undefined) return false;
+    const attached = link.info().ifindex !== 0;
+    if (attached) link.detach();
+    unpin(path);
+    return attached;
+  }
+
+  /** What is attached now. Pins of interfaces that are gone are removed. @throws SysError */
+  list(): Attachment[] {
+    return this.mode === "clsact" ? this.#listFilters() : this.#listLinks();
+  }
+
+  /** Removes the pins of interfaces that are gone. @throws SysError */
+  prune(): void {
+    if (this.mode === "tcx") this.#listLinks();
+  }
+
+  #put(ifindex: number, direction: Direction): void {
+    const program = this.#options.programs[direction];
+    if (this.mode === "clsact") {
+      if (queryClsact(ifindex, direction) !== program.info().id) {
+        attachClsact(program, ifindex, direction);
+      }
+      return;
+    }
+    const path = linkPin(this.#options.pinDir, ifindex, direction);
+    using pinned = openLink(path);
+    const info = pinned?.info();
+    if (pinned !== undefined && info?.ifindex === ifindex) {
+      if (info.progId !== program.info().id) pinned.update(program);
+      return;
+    }
+    // The pin's interface has gone, and another one got its index.
+    unpin(path);
+    using link = TcxLink.attach(program, ifindex, direction);
+    link.pin(path);
+  }
+
+  #listLinks(): Attachment[] {
+    const { pinDir } = this.#options;
+    const attachments: Attachment[] = [];
+    for (const { file } of listPins(pinDir).links) {
+      const path = `${pinDir}/${file}`;
+      using link = openLink(path);
+      if (link === undefined) continue;
+      const { ifindex, progId, attach } = link.info();
+      const interfaceName = ifindex === 0 ? undefined : nameOf(ifindex);
+      if (interfaceName === undefined) unpin(path);
+      else attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
+    }
+    return attachments;
+  }
+
+  #listFilters(): Attachment[] {
+    const attachments: Attachment[] = [];
+    for (const ifindex of this.#options.interfaces()) {
+      const interfaceName = nameOf(ifindex);
+      if (interfaceName === undefined) continue;
+      for (const direction of DIRECTIONS) {
+        const programId = queryFilter(ifindex, direction);
+        if (programId === undefined) continue;
+        attachments.push({ interfaceName, ifindex, direction, programId });
+      }
+    }
+    return attachments;
+  }
+}
+
+function openLink(path: string): TcxLink | undefined {
+  try {
+    return TcxLink.openPinned(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined too when the interface went away meanwhile. */
+function queryFilter(ifindex: number, direction: Direction): number | undefined {
+  try {
+    return queryClsact(ifindex, direction);
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return undefined;
+    throw error;
+  }
+}
+
+function ifindexOf(interfaceName: string): number | undefined {
+  try {
+    return ifNametoindex(interfaceName);
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return undefined;
+    throw error;
+  }
+}
+
+function nameOf(ifindex: number): string | undefined {
+  try {
+    return ifIndextoname(ifindex);
+  } catch (error) {
+    if (isErrno(error, "ENXIO")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,92 @@
+/** Names in the pin directory. bpffs takes no dots in names. */
+
+import type { Direction } from "../../shared/ffi/bpf.ts";
+
+/** Version of the maps' layout: a changed struct gets a new one, so that old and new never meet. */
+export const LAYOUT_VERSION = 1;
+
+/** Programs of the object, by the role that they have. */
+export const PROGRAM_NAMES = ["pod_egress", "pod_ingress", "collect_garbage"] as const;
+
+/** One of {@linkcode PROGRAM_NAMES}. */
+export type ProgramName = typeof PROGRAM_NAMES[number];
+
+const MAP_PIN = /^[A-Z][A-Z0-9_]*_v\d+$/;
+const PROGRAM_PIN = /^prog_([a-z0-9_]+)_([0-9a-f]{8})$/;
+const LINK_PIN = /^link_(\d+)_(ingress|egress)$/;
+
+/** Where a map is pinned. */
+export function mapPin(pinDir: string, map: string): string {
+  return `${pinDir}/${map}_v${LAYOUT_VERSION}`;
+}
+
+/** Where a program is pinned. @param objectHash Eight hexadecimal digits. */
+export function programPin(pinDir: string, program: ProgramName, objectHash: string): string {
+  return `${pinDir}/prog_${program}_${objectHash}`;
+}
+
+/** Where the link of a hook is pinned. */
+export function linkPin(pinDir: string, ifindex: number, direction: Direction): string {
+  return `${pinDir}/link_${ifindex}_${direction}`;
+}
+
+/** A pinned program, by its file's name. */
+export interface ProgramPin {
+  readonly file: string;
+  readonly objectHash: string;
+}
+
+/** A pinned link, by its file's name. */
+export interface LinkPin {
+  readonly file: string;
+  readonly ifindex: number;
+  readonly direction: Direction;
+}
+
+/** What a pin directory holds. */
+export interface PinListing {
+  readonly maps: readonly string[];
+  readonly programs: readonly ProgramPin[];
+  readonly links: readonly LinkPin[];
+  /** Names that are not ours. */
+  readonly others: readonly string[];
+}
+
+/** Sorts the names in a pin directory. Pure. */
+export function sortPins(names: Iterable<string>): PinListing {
+  const listing = {
+    maps: [] as string[],
+    programs: [] as ProgramPin[],
+    links: [] as LinkPin[],
+    others: [] as string[],
+  };
+  for (const file of names) {
+    const program = PROGRAM_PIN.exec(file);
+    const link = LINK_PIN.exec(file);
+    if (program?.[2] !== undefined) listing.programs.push({ file, objectHash: program[2] });
+    else if (link !== null) {
+      listing.links.push({ file, ifindex: Number(link[1]), direction: link[2] as Direction });
+    } else if (MAP_PIN.test(file)) listing.maps.push(file);
+    else listing.others.push(file);
+  }
+  return listing;
+}
+
+/** Lists a pin directory; one that does not exist is empty. */
+export function listPins(pinDir: string): PinListing {
+  try {
+    return sortPins([...Deno.readDirSync(pinDir)].map(({ name }) => name));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return sortPins([]);
+    throw error;
+  }
+}
+
+/** Removes a pin, if it is there. */
+export function unpin(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
