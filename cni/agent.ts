@@ -46,7 +46,7 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
-/** The agent as the plugin needs it. Calls throw AgentError, with the gRPC code. */
+/** The agent as the plugin needs it. Calls throw RpcError. */
 export interface Agent {
   addPod(request: AddPod): Promise<AddedPod>;
   /** Succeeds for an unknown pod too. */

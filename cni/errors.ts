@@ -1,3 +1,4 @@
+import { RpcCode, RpcError } from "../shared/rpc/errors.ts";
 import type { Json } from "./json.ts";
 
 /** Codes of the CNI specification 1.1.0 ("Error"), and ours from 100 up. */
@@ -46,47 +47,37 @@ export class CniError extends Error {
   }
 }
 
-/** gRPC numbers as the plugin groups them; anything else is {@link CniCode.INTERNAL}. */
-const CODE_OF_GRPC: ReadonlyMap<number, CniCode> = new Map([
-  [1, /* CANCELLED */ CniCode.TRY_AGAIN_LATER],
-  [3, /* INVALID_ARGUMENT */ CniCode.INVALID_CONFIG],
-  [4, /* DEADLINE_EXCEEDED */ CniCode.TRY_AGAIN_LATER],
-  [5, /* NOT_FOUND */ CniCode.UNKNOWN_CONTAINER],
-  [6, /* ALREADY_EXISTS */ CniCode.ALREADY_EXISTS],
-  [7, /* PERMISSION_DENIED */ CniCode.PERMISSION],
-  [8, /* RESOURCE_EXHAUSTED */ CniCode.EXHAUSTED],
-  [9, /* FAILED_PRECONDITION */ CniCode.UNEXPECTED_STATE],
-  [10, /* ABORTED */ CniCode.TRY_AGAIN_LATER],
-  [11, /* OUT_OF_RANGE */ CniCode.INVALID_CONFIG],
-  [12, /* UNIMPLEMENTED */ CniCode.UNIMPLEMENTED],
-  [14, /* UNAVAILABLE */ CniCode.TRY_AGAIN_LATER],
-  [16, /* UNAUTHENTICATED */ CniCode.PERMISSION],
+/** gRPC codes as the plugin groups them; anything else is {@link CniCode.INTERNAL}. */
+const CODE_OF_RPC: ReadonlyMap<RpcCode, CniCode> = new Map([
+  [RpcCode.CANCELLED, CniCode.TRY_AGAIN_LATER],
+  [RpcCode.INVALID_ARGUMENT, CniCode.INVALID_CONFIG],
+  [RpcCode.DEADLINE_EXCEEDED, CniCode.TRY_AGAIN_LATER],
+  [RpcCode.NOT_FOUND, CniCode.UNKNOWN_CONTAINER],
+  [RpcCode.ALREADY_EXISTS, CniCode.ALREADY_EXISTS],
+  [RpcCode.PERMISSION_DENIED, CniCode.PERMISSION],
+  [RpcCode.RESOURCE_EXHAUSTED, CniCode.EXHAUSTED],
+  [RpcCode.FAILED_PRECONDITION, CniCode.UNEXPECTED_STATE],
+  [RpcCode.ABORTED, CniCode.TRY_AGAIN_LATER],
+  [RpcCode.OUT_OF_RANGE, CniCode.INVALID_CONFIG],
+  [RpcCode.UNIMPLEMENTED, CniCode.UNIMPLEMENTED],
+  [RpcCode.UNAVAILABLE, CniCode.TRY_AGAIN_LATER],
+  [RpcCode.UNAUTHENTICATED, CniCode.PERMISSION],
 ]);
 
-/**
- * Whatever was thrown as the error the runtime is told; the only place where gRPC codes become CNI codes.
- * An error with a gRPC code is known by its name, AgentError: its class would load HTTP/2 for operations that make no call.
- */
+/** Whatever was thrown as the error the runtime is told; the only place where gRPC codes become CNI codes. */
 export function toCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const grpc = grpcCode(thrown);
-  if (grpc === undefined) return new CniError(CniCode.INTERNAL, message, "", { cause: thrown });
-  const code = CODE_OF_GRPC.get(grpc) ?? CniCode.INTERNAL;
+  const code = thrown instanceof RpcError
+    ? CODE_OF_RPC.get(thrown.code) ?? CniCode.INTERNAL
+    : CniCode.INTERNAL;
   return new CniError(code, message, hint(code), { cause: thrown });
-}
-
-/** @returns the gRPC number an AgentError carries, undefined for other errors. */
-export function grpcCode(thrown: unknown): number | undefined {
-  if (!(thrown instanceof Error) || thrown.name !== "AgentError") return undefined;
-  const code = (thrown as Error & { readonly code?: unknown }).code;
-  return typeof code === "number" ? code : undefined;
 }
 
 /** @returns whether nobody answered in time, so that the call may be made again as it is. */
 export function isAgentDown(thrown: unknown): boolean {
-  const code = grpcCode(thrown);
-  return code === 14 || code === 4;
+  return thrown instanceof RpcError &&
+    (thrown.code === RpcCode.UNAVAILABLE || thrown.code === RpcCode.DEADLINE_EXCEEDED);
 }
 
 /** The JSON of the specification for an error. `version` is that of the configuration when it was read. */

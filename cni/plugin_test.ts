@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { SeededRandom } from "../shared/testing/seeded_random.ts";
+import { RpcError } from "../shared/rpc/errors.ts";
 import { COMMANDS } from "./environment.ts";
 import { CniCode } from "./errors.ts";
-import { AgentError } from "./grpc_call.ts";
 import type { JsonObject } from "./json.ts";
 import { call, conf, ENV, FakeAgent, type TestEnv } from "./testing.ts";
 import { SUPPORTED_VERSIONS } from "./versions.ts";
@@ -331,7 +331,7 @@ const AGENT_FAULTS = [
 for (const { command, grpc, code } of AGENT_FAULTS) {
   Deno.test(`${command} when the agent says ${grpc} is code ${code}`, async () => {
     const agent = new FakeAgent();
-    agent.fault = new AgentError(grpc, "so it is");
+    agent.fault = new RpcError(grpc, "so it is");
     const stdin = conf("1.1.0", {
       prevResult: command === "CHECK" ? RESULTS["1.1.0"] as JsonObject : {},
       "cni.dev/valid-attachments": [],
@@ -370,7 +370,7 @@ Deno.test("DEL with the agent down is recorded and succeeds, once for each attac
   const root = Deno.makeTempDirSync();
   try {
     const agent = new FakeAgent();
-    agent.fault = new AgentError(14, "connect ENOENT");
+    agent.fault = new RpcError(14, "connect ENOENT");
     const spoolDir = `${root}/deep/spool`;
     const env = { CNI_COMMAND: "DEL", CNI_ARGS: "K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=shop" };
     for (let repeated = 0; repeated < 2; repeated++) {
@@ -396,7 +396,7 @@ Deno.test("DEL that can't be recorded is code 5", async () => {
   const file = Deno.makeTempFileSync();
   try {
     const agent = new FakeAgent();
-    agent.fault = new AgentError(14, "connect ENOENT");
+    agent.fault = new RpcError(14, "connect ENOENT");
     const output = await call({ CNI_COMMAND: "DEL" }, conf("1.0.0", { spoolDir: file }), agent);
     assert.equal(JSON.parse(output.stdout).code, CniCode.IO_FAILURE);
   } finally {
@@ -410,7 +410,7 @@ Deno.test("the log says what was done, is 0640, and its loss fails nothing", asy
     const logFile = `${root}/cni.log`;
     await call({}, conf("1.0.0", { logFile }));
     const agent = new FakeAgent();
-    agent.fault = new AgentError(8, "no free address");
+    agent.fault = new RpcError(8, "no free address");
     await call({}, conf("1.0.0", { logFile }), agent);
     assert.equal((Deno.statSync(logFile).mode ?? 0) & 0o777, 0o640 & ~Deno.umask());
     assert.deepEqual(Deno.readTextFileSync(logFile).split("\n"), [
