@@ -140,7 +140,8 @@ class Parser {
       case 5: // UNION
         return { kind: "union", name, size, members: times(() => this.#member(bitFields)) };
       case 6: { // ENUM
-        const value = () => BigInt(bitFields ? this.#take() | 0 : this.#take());
+        // The flag for signed values is younger than some compilers; they were always signed.
+        const value = () => BigInt(this.#take() | 0);
         return { kind: "enum", name, size, values: times(() => [this.#name(), value()] as const) };
       }
       case 19: { // ENUM64

@@ -91,7 +91,8 @@ function elementOf(btf: Btf, typeId: number, unsupported: () => Error): Element 
   }
   if (type.kind !== "int" && type.kind !== "enum") throw unsupported();
   const { size } = type;
-  const sign = type.kind === "int" && type.signed ? "Int" : "Uint";
+  const signed = type.kind === "int" ? type.signed : type.values.some(([, value]) => value < 0n);
+  const sign = signed ? "Int" : "Uint";
   const method = `${size === 8 ? "Big" : ""}${sign}${size * 8}`;
   const order = size === 1 ? "" : ", true";
   return {
