@@ -33,12 +33,15 @@ type Level = readonly (readonly [selected: number, peer: number])[];
 export class PolicyEvaluator {
   readonly #entries = new Map<string, CompiledEntry>();
   readonly #isolations = new Map<string, CompiledEntry>();
+  /** Port prefix lengths that occur, longest first. */
+  readonly #prefixLens: readonly number[];
   readonly #cidrs: readonly { cidr: Cidr; identity: number }[];
   readonly #defaultAllowed: boolean;
 
   /** @param defaultDeny config key 5: what happens to identities that no policy isolates. */
   constructor(policy: DesiredPolicy, defaultDeny: boolean) {
     this.#defaultAllowed = !defaultDeny;
+    const prefixLens = new Set<number>();
     for (const entry of policy.policies) {
       const { direction, protocol, dstPort, portPrefixLen: length } = entry;
       const ingress = direction === DIRECTION.ingress;
@@ -47,9 +50,11 @@ export class PolicyEvaluator {
       if (entry.isolation) this.#isolations.set(`${direction} ${selected}`, entry);
       else {
         const prefixLen = length === 0 && dstPort !== 0 ? 16 : length;
+        prefixLens.add(prefixLen);
         this.#entries.set(key(direction, selected, peer, protocol, dstPort, prefixLen), entry);
       }
     }
+    this.#prefixLens = [...prefixLens].sort((a, b) => b - a);
     this.#cidrs = policy.cidrIdentities.map(({ cidrIp, prefixLen, identityId }) => ({
       cidr: Cidr.of(Ipv4.fromU32(cidrIp), prefixLen),
       identity: identityId,
@@ -100,7 +105,7 @@ export class PolicyEvaluator {
     port: number,
   ): CompiledEntry | undefined {
     for (const wanted of [protocol, 0]) {
-      for (let prefixLen = 16; prefixLen >= 0; prefixLen--) {
+      for (const prefixLen of this.#prefixLens) {
         const prefix = port - (port % 2 ** (16 - prefixLen));
         const hits = level
           .map(([s, p]) => this.#entries.get(key(direction, s, p, wanted, prefix, prefixLen)))
