@@ -38,6 +38,7 @@ export class DataplaneLink implements AsyncDisposable {
   readonly #events: DataplaneEvents;
   readonly #stop = new AbortController();
   #calls: DataplaneCalls | undefined;
+  #everConnected = false;
   #waiters: (() => void)[] = [];
   #loop: Promise<void> | undefined;
 
@@ -49,6 +50,11 @@ export class DataplaneLink implements AsyncDisposable {
   /** Whether the dataplane answers and knows all that the agent knows. */
   get connected(): boolean {
     return this.#calls !== undefined;
+  }
+
+  /** Whether it has been so since this process began. */
+  get everConnected(): boolean {
+    return this.#everConnected;
   }
 
   /** Connects, and stays so until disposed. */
@@ -152,6 +158,7 @@ export class DataplaneLink implements AsyncDisposable {
       });
       await Promise.race([this.#events.onConnected(calls), lost]);
       this.#calls = calls;
+      this.#everConnected = true;
       log.info("connected", { socket: this.#options.socketPath });
       this.#release();
       await flows;

@@ -3,6 +3,8 @@ import { type Cidr, Ipv4 } from "../../shared/net/mod.ts";
 /** Why an address cannot be given. */
 export class AddressError extends Error {
   override readonly name = "AddressError";
+  /** gRPC RESOURCE_EXHAUSTED, FAILED_PRECONDITION or INVALID_ARGUMENT. */
+  readonly rpcCode: 8 | 9 | 3;
 
   /**
    * @param reason `exhausted`: none is left; `in-use`: the one asked for is taken; `invalid`: it can
@@ -15,8 +17,11 @@ export class AddressError extends Error {
     message: string,
   ) {
     super(message);
+    this.rpcCode = RPC_CODES[reason];
   }
 }
+
+const RPC_CODES = { exhausted: 8, "in-use": 9, invalid: 3 } as const;
 
 /** What the pool knows about addresses when it is made. */
 export interface PoolState {

@@ -119,7 +119,15 @@ export class PodNetwork implements Disposable {
     return link !== undefined && isOurs(link, pod.gateway) ? link : undefined;
   }
 
-  /** Names of host interfaces that this node's agent made. */
+  /** Whether both ends of the pod's interface are there, and are ends of one pair. */
+  isWhole(pod: Attachment): boolean {
+    const host = this.hostLink(pod);
+    if (host === undefined || host.index !== pod.hostIfindex) return false;
+    using inside = RtnetlinkSocket.openIn(pod.netns);
+    return inside.linkFind(pod.ifName)?.linkIndex === host.index;
+  }
+
+  /** Host interfaces that this node's agent made. */
   ownHostLinks(gateway: Ipv4): Link[] {
     return this.#host.linkList().filter((link) => isOurs(link, gateway));
   }

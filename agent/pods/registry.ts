@@ -138,12 +138,12 @@ export class PodRegistry {
     return attachment;
   }
 
-  /** Changes what of an attachment can change. */
+  /** Changes what of an attachment can change; the rest stays as it is now, not as the caller knew it. */
   update(
     attachment: Attachment,
     change: Partial<Pick<Attachment, "state" | "hostIfindex" | "netns" | "netnsId">>,
   ): Attachment {
-    const changed = { ...attachment, ...change };
+    const changed = { ...(this.get(attachment) ?? attachment), ...change };
     this.#store.updateAttachment(changed);
     this.#remember(changed);
     return changed;

@@ -1,0 +1,188 @@
+import { getLogger } from "../../shared/log.ts";
+import { toRpcError } from "../../shared/rpc/errors.ts";
+import type { DataplaneLink } from "../dataplane/link.ts";
+import { attachPrograms, detachPrograms, type EndpointBook } from "../enforce/endpoint_book.ts";
+import type { Enforcer } from "../enforce/enforcer.ts";
+import { type Attachment, attachmentId, type AttachmentKey } from "../state/mod.ts";
+import { KeyedLock } from "./keyed_lock.ts";
+import type { PodNetwork } from "./network.ts";
+import type { PodRegistry } from "./registry.ts";
+import { type AddPodSpec, netnsIdentityIfThere } from "./requests.ts";
+
+const log = getLogger("agent/pods");
+
+/** What the controller works with. */
+export interface PodControllerOptions {
+  readonly registry: PodRegistry;
+  readonly network: PodNetwork;
+  readonly link: DataplaneLink;
+  readonly endpoints: EndpointBook;
+  readonly enforcer: Enforcer;
+  /** MTU of a new pod, in bytes. */
+  readonly podMtu: () => number;
+}
+
+/**
+ * Adds and deletes pod interfaces. Calls for one attachment run one after the other, those for
+ * different ones at once. What fails is undone whole; what is done is stored before it is answered.
+ */
+export class PodController {
+  readonly #options: PodControllerOptions;
+  readonly #lock = new KeyedLock();
+
+  constructor(options: PodControllerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Adds a pod's interface; one that is there and whole is returned as it is.
+   * @throws {RpcError | AddressError | NetlinkError | SysError}
+   */
+  add(spec: AddPodSpec): Promise<Attachment> {
+    return this.#lock.run(attachmentId(spec), async () => {
+      const known = this.#options.registry.get(spec);
+      if (known !== undefined) {
+        if (this.#isSame(known, spec)) return await this.#keep(known);
+        await this.#remove(known);
+      }
+      return await this.#create(spec);
+    });
+  }
+
+  /**
+   * Deletes a pod's interface, whatever is left of it; an unknown one is no error.
+   * @returns whether it was known
+   */
+  delete(key: AttachmentKey): Promise<boolean> {
+    return this.#lock.run(attachmentId(key), async () => {
+      const known = this.#options.registry.get(key);
+      if (known === undefined) return false;
+      await this.#remove(known);
+      return true;
+    });
+  }
+
+  /** Deletes all that are not listed. @returns those that were deleted */
+  async collectGarbage(valid: Iterable<AttachmentKey>): Promise<AttachmentKey[]> {
+    const keep = new Set([...valid].map(attachmentId));
+    const known = this.#options.registry.list();
+    const garbage = known.filter((pod) => !keep.has(attachmentId(pod)) && pod.state !== "adding");
+    await Promise.all(garbage.map((pod) => this.delete(pod)));
+    return garbage;
+  }
+
+  /** Brings what the database holds and what the kernel has together, once at start. */
+  async reconcile(): Promise<void> {
+    const { registry, network } = this.#options;
+    for (const pod of registry.list()) {
+      const alive = netnsIdentityIfThere(pod.netns) === pod.netnsId;
+      if (pod.state === "ready" && alive) this.#mend(pod);
+      else {
+        log.info("freeing what is left of a pod", { ...podFields(pod), state: pod.state, alive });
+        await this.#remove(pod);
+      }
+    }
+    const known = new Set(registry.list().map(({ hostIfName }) => hostIfName));
+    for (const link of network.ownHostLinks(registry.gateway)) {
+      if (known.has(link.name)) continue;
+      log.warn("removing an interface that belongs to no pod", { link: link.name });
+      network.removeLink(link.index);
+    }
+  }
+
+  /** Whether a known attachment is the one asked for, and still in the namespace asked for. */
+  #isSame(known: Attachment, spec: AddPodSpec): boolean {
+    return known.state === "ready" && known.netnsId === spec.netnsId &&
+      known.podName === spec.podName && known.podNamespace === spec.podNamespace &&
+      (spec.requestedIp === undefined || spec.requestedIp.equals(known.ip));
+  }
+
+  async #keep(known: Attachment): Promise<Attachment> {
+    const pod = this.#mend(known);
+    const { link, endpoints } = this.#options;
+    await link.call(async (calls) => {
+      await attachPrograms(calls, pod.hostIfName);
+      await endpoints.upsert(calls, endpoints.endpointOf(pod));
+    });
+    return pod;
+  }
+
+  /** Repairs a living pod's interface, or makes it anew when it is gone. */
+  #mend(pod: Attachment): Attachment {
+    const { network, registry } = this.#options;
+    try {
+      const host = network.hostLink(pod);
+      const faults = host === undefined ? ["no interface"] : network.check(pod);
+      if (host !== undefined && faults.length === 0) return pod;
+      log.warn("repairing a pod's interface", { ...podFields(pod), faults: faults.join("; ") });
+      if (host === undefined || !network.isWhole(pod)) {
+        network.remove(pod);
+        const hostIfindex = network.create(pod);
+        pod = registry.update(pod, { hostIfindex });
+      }
+      network.repair(pod);
+    } catch (error) {
+      log.error("cannot repair a pod's interface", { ...podFields(pod), error });
+    }
+    return pod;
+  }
+
+  async #create(spec: AddPodSpec): Promise<Attachment> {
+    const { registry, network, link, endpoints, enforcer } = this.#options;
+    await link.call(() => Promise.resolve());
+    await using undo = new AsyncDisposableStack();
+    const identityLabels = enforcer.identityLabels(spec);
+    let pod = registry.begin({ ...spec, identityLabels, mtu: this.#options.podMtu() });
+    let rest = false;
+    undo.defer(() => {
+      registry.remove(registry.get(pod) ?? pod, rest);
+      enforcer.applyInBackground();
+    });
+    undo.defer(() => network.remove(pod));
+    const hostIfindex = network.create(pod);
+    undo.defer(() => link.callIfConnected((calls) => detachPrograms(calls, pod.hostIfName)));
+    await Promise.all([
+      enforcer.apply(),
+      link.call((calls) => attachPrograms(calls, pod.hostIfName)),
+    ]);
+    pod = { ...(registry.get(pod) ?? pod), hostIfindex };
+    undo.defer(() => link.callIfConnected((calls) => endpoints.remove(calls, pod.ip)));
+    await link.call((calls) => endpoints.upsert(calls, endpoints.endpointOf(pod)));
+    rest = true;
+    network.activate(pod);
+    pod = registry.update(pod, { state: "ready", hostIfindex });
+    undo.move();
+    // Labels may have changed since the endpoint was sent.
+    if (endpoints.stale().length > 0) enforcer.applyInBackground();
+    log.info("pod added", { ...podFields(pod), identity: registry.identityId(pod) });
+    return pod;
+  }
+
+  /** Closes the pod first, then takes everything away, then forgets it. */
+  async #remove(known: Attachment): Promise<void> {
+    const { registry, network, link, endpoints, enforcer } = this.#options;
+    const pod = registry.update(known, { state: "deleting" });
+    await link.callIfConnected(async (calls) => {
+      await endpoints.remove(calls, pod.ip);
+      await detachPrograms(calls, pod.hostIfName);
+    }).catch((error) =>
+      // The dataplane loses it at the next resync; the pod must go all the same.
+      log.warn("cannot tell the dataplane", {
+        ...podFields(pod),
+        error: toRpcError(error).message,
+      })
+    );
+    network.remove(pod);
+    registry.remove(pod, true);
+    enforcer.applyInBackground();
+    log.info("pod deleted", podFields(pod));
+  }
+}
+
+function podFields(pod: Attachment) {
+  return {
+    pod: `${pod.podNamespace}/${pod.podName}`,
+    ip: pod.ip.toString(),
+    link: pod.hostIfName,
+  };
+}

@@ -1,0 +1,53 @@
+import type { AgentControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { unavailable } from "../../shared/rpc/errors.ts";
+import type { ServiceImpl } from "../../shared/rpc/server.ts";
+import { hostMac } from "../pods/network.ts";
+import { parseAddPod, parseDelPod } from "../pods/requests.ts";
+import type { Attachment } from "../state/mod.ts";
+import { failingStream } from "./failing_stream.ts";
+import type { AgentParts } from "./parts.ts";
+import { routingMethods } from "./routing.ts";
+import { agentStatus } from "./status.ts";
+
+/** novanet.v1.AgentControl. */
+export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl> {
+  const { controller, enforcer, flows, link, registry } = parts;
+  return {
+    addPod: async (request) => podAnswer(await controller.add(parseAddPod(request))),
+    delPod: async (request) => {
+      await controller.delete(parseDelPod(request));
+      return {};
+    },
+    getAgentStatus: () => agentStatus(parts),
+    streamAgentFlows: ({ identityFilter, dropsOnly }, { signal }) => {
+      if (!link.connected) return failingStream(unavailable("the dataplane is not connected"));
+      return flows.subscribe({ identity: identityFilter, dropsOnly }, signal);
+    },
+    listPolicies: () => {
+      const { policies, ruleNames } = enforcer.desired;
+      return { rules: policies.map((rule) => ({ ...rule, rule: ruleNames[rule.ruleId] ?? "" })) };
+    },
+    listIdentities: () => ({
+      identities: registry.identities().map(({ id, labels, refCount }) => ({
+        identityId: id,
+        labels,
+        refCount,
+      })),
+    }),
+    listTunnels: () => ({}),
+    listEgressPolicies: () => ({}),
+    ...routingMethods,
+  };
+}
+
+function podAnswer(pod: Attachment) {
+  return {
+    ip: pod.ip.toString(),
+    gateway: pod.gateway.toString(),
+    mac: pod.mac.toString(),
+    prefixLength: pod.prefixLen,
+    mtu: pod.mtu,
+    hostIfName: pod.hostIfName,
+    hostMac: hostMac(pod.gateway).toString(),
+  };
+}
