@@ -1,0 +1,191 @@
+/** gRPC servers on unix sockets, with health and reflection. */
+import { once } from "node:events";
+import type { Server as SocketServer } from "node:net";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+// A default import is undefined once esbuild has bundled it.
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { dropForeignPeers } from "../ffi/peercred.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { getLogger } from "../log.ts";
+import {
+  asBuffer,
+  bidiHandler,
+  type CallRecord,
+  type DispatchOptions,
+  serverStreamHandler,
+  unaryHandler,
+} from "./dispatch.ts";
+import { RpcCode } from "./errors.ts";
+import { HealthRegistry } from "./health.ts";
+import { Reflection } from "./reflection.ts";
+import { type AnyHandler, methodPath, type ServiceImpl } from "./service.ts";
+import { listenUnix } from "./unix_listener.ts";
+
+export type { CallRecord } from "./dispatch.ts";
+export type { CallContext, ServiceImpl } from "./service.ts";
+export { ListenError } from "./unix_listener.ts";
+
+const log = getLogger("rpc");
+
+/** Options of {@linkcode RpcServer}. */
+export interface RpcServerOptions {
+  /** Longest message in bytes, both ways; default 64 MiB. */
+  readonly maxMessageBytes?: number;
+  /** Open connections of one socket; default 256. More are closed at once. */
+  readonly maxConnections?: number;
+  /** Calls at once on one connection; default 256. More wait in the client. */
+  readonly maxCallsPerConnection?: number;
+  /** Hears of every finished call, for metrics. */
+  readonly onCall?: (record: CallRecord) => void;
+  /**
+   * Shuts down accepted connections of a socket whose peer is not root, and returns how many. Default: by
+   * SO_PEERCRED through shared/ffi; tests without root pass another.
+   */
+  readonly checkPeers?: (socketPath: string) => number;
+}
+
+const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
+  maxMessageBytes: 64 << 20,
+  maxConnections: 256,
+  maxCallsPerConnection: 256,
+  onCall: () => {},
+  checkPeers: (socketPath) => dropForeignPeers(socketPath, 0),
+};
+
+/** Serves gRPC services on unix sockets; every socket has all services. */
+export class RpcServer {
+  readonly #options: Required<RpcServerOptions>;
+  readonly #server: Server;
+  readonly #listeners: SocketServer[] = [];
+  readonly #services: DescService[] = [];
+  readonly #health = new HealthRegistry();
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  constructor(options: RpcServerOptions = {}) {
+    this.#options = { ...DEFAULT_OPTIONS, ...options };
+    this.#server = new Server({
+      "grpc.max_receive_message_length": this.#options.maxMessageBytes,
+      "grpc.max_send_message_length": this.#options.maxMessageBytes,
+      "grpc.max_concurrent_streams": this.#options.maxCallsPerConnection,
+      "grpc.enable_channelz": 0,
+    });
+    const reflection = new Reflection(() => this.#services);
+    this.add(Health, this.#health.service);
+    this.add(ServerReflection, reflection.v1);
+    this.add(ServerReflectionAlpha, reflection.v1alpha);
+  }
+
+  /**
+   * Adds a service, SERVING from now on.
+   * @throws {TypeError} when it was added before, or has a method kind that is not supported
+   */
+  add<S extends DescService>(service: S, impl: ServiceImpl<S>): this {
+    if (this.#services.includes(service)) {
+      throw new TypeError(`Cannot add ${service.typeName}: it was added before`);
+    }
+    const handlers = impl as Readonly<Record<string, AnyHandler | undefined>>;
+    for (const method of service.methods) {
+      const handler = handlers[method.localName];
+      // grpc-js answers UNIMPLEMENTED for what is not registered.
+      if (handler !== undefined) this.#register(method, handler.bind(impl));
+    }
+    this.#services.push(service);
+    this.#health.set(service.typeName, true);
+    return this;
+  }
+
+  /** Says through grpc.health.v1 whether a service, or without one the whole server, works. */
+  setServing(serving: boolean, service?: DescService): void {
+    this.#health.set(service?.typeName ?? "", serving);
+  }
+
+  /**
+   * Listens on a unix socket, see unix_listener.ts for modes and stale sockets. May be called for several.
+   * @throws {ListenError} when another server serves the path, or it can't be bound
+   */
+  async listenUnix(socketPath: string): Promise<void> {
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    const listener = await listenUnix(socketPath, {
+      checkPeers: this.#options.checkPeers,
+      maxConnections: this.#options.maxConnections,
+      onConnection: (socket) => injector.injectConnection(socket),
+      onRefused: (why) => log.warn("connection refused", { socket: socketPath, why }),
+    });
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Takes no more connections and calls, ends streams with UNAVAILABLE, and waits for unary calls.
+   * @param graceMs how long these may take; what is left then is cut off
+   */
+  close(graceMs: number): Promise<void> {
+    return this.#closed ??= this.#close(graceMs);
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#health.set("", false);
+    const listeners = this.#listeners.map((listener) => {
+      const closed = once(listener, "close");
+      listener.close();
+      return closed;
+    });
+    this.#closing.abort();
+    const shutdown = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
+    await shutdown;
+    clearTimeout(timer);
+    await Promise.all(listeners);
+  }
+
+  #register(method: DescMethod, handler: AnyHandler): void {
+    const options: DispatchOptions = {
+      closing: this.#closing.signal,
+      onCall: (record) => this.#finished(record),
+    };
+    const path = methodPath(method);
+    const decode = (bytes: Uint8Array) => bytes;
+    switch (method.methodKind) {
+      case "unary":
+        this.#server.register(
+          path,
+          unaryHandler(method, handler, options),
+          asBuffer,
+          decode,
+          "unary",
+        );
+        break;
+      case "server_streaming":
+        this.#server.register(
+          path,
+          serverStreamHandler(method, handler, options),
+          asBuffer,
+          decode,
+          "serverStream",
+        );
+        break;
+      case "bidi_streaming":
+        this.#server.register(
+          path,
+          bidiHandler(method, handler, options),
+          asBuffer,
+          decode,
+          "bidi",
+        );
+        break;
+      default:
+        throw new TypeError(`Cannot serve ${path}: client streams are not supported`);
+    }
+  }
+
+  #finished(record: CallRecord): void {
+    if (record.code === RpcCode.INTERNAL && record.error !== undefined) {
+      const { error, service, method } = record;
+      const cause = error.cause instanceof Error ? error.cause.stack : undefined;
+      log.error("call failed", { service, method, error: error.message, cause });
+    }
+    this.#options.onCall(record);
+  }
+}

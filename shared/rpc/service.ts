@@ -1,0 +1,48 @@
+/** What a service's implementation looks like, from its descriptor. */
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+
+/** What a handler knows of its call beside the request. */
+export interface CallContext {
+  /** Aborted when the client cancels or goes away, its deadline passes, or the server closes. */
+  readonly signal: AbortSignal;
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+type Handler<M> = M extends
+  { methodKind: infer K; input: infer I extends DescMessage; output: infer O extends DescMessage }
+  ? K extends "unary"
+    ? (request: MessageShape<I>, context: CallContext) => Awaitable<MessageInitShape<O>>
+  : K extends "server_streaming"
+    ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<MessageInitShape<O>>
+  : K extends "bidi_streaming" ? (
+      requests: AsyncIterable<MessageShape<I>>,
+      context: CallContext,
+    ) => AsyncIterable<MessageInitShape<O>>
+  : never
+  : never;
+
+/**
+ * Handlers by the method's local name. What they throw becomes the call's status by toRpcError; a method that is
+ * not there answers UNIMPLEMENTED. A stream's next message is asked for when the one before is on its way.
+ */
+export type ServiceImpl<S extends DescService> = {
+  readonly [K in keyof S["method"]]?: Handler<S["method"][K]>;
+};
+
+/** Any handler, as the server calls it once its kind is known. */
+export type AnyHandler = (
+  request: unknown,
+  context: CallContext,
+) => Awaitable<object> | AsyncIterable<object>;
+
+/** The full name of a method on the wire. */
+export function methodPath(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
