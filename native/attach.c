@@ -63,13 +63,17 @@ static int64_t sys_bpf(int command, void *attr, size_t size)
 	return nv_result(syscall(__NR_bpf, command, attr, size));
 }
 
-/* The program runs after those that are already attached. */
+enum { TCX_BEFORE = 1 << 3 }; /* BPF_F_BEFORE */
+
+/* The program runs before those that are already attached: one that runs earlier could end the chain
+ * and so go around the policy. */
 NV_API int32_t nv_tcx_attach(int32_t prog_fd, uint32_t ifindex, uint32_t attach_type)
 {
 	struct link_create_attr attr = {
 		.prog_fd = (uint32_t)prog_fd,
 		.target_ifindex = ifindex,
 		.attach_type = attach_type,
+		.flags = TCX_BEFORE,
 	};
 
 	return sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr));

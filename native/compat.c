@@ -7,7 +7,6 @@
 
 #include <stdarg.h>
 #include <stddef.h>
-#include <asm/fcntl.h>
 #include <asm/stat.h>
 #include <asm/unistd.h>
 

@@ -141,7 +141,7 @@ NV_API int32_t nv_page_size(void)
 }
 
 /* Waits for events on fd, or for wake_fd (-1: none) to become readable; returns fd's revents, 0
- * after a time-out or a wake-up. A signal does not end it early by more than its share. */
+ * after a time-out, a wake-up or a signal. */
 NV_API int32_t nv_poll(int32_t fd, int32_t events, int32_t timeout_ms, int32_t wake_fd)
 {
 	struct pollfd set[2] = {

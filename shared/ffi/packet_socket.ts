@@ -8,6 +8,7 @@ import {
   bind,
   getsockopt,
   netnsSocket,
+  sendto,
   setsockopt,
   SOCK_RAW,
   SOL_SOCKET,
@@ -21,6 +22,7 @@ const SO_TIMESTAMPNS = 35;
 const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 const PACKET_AUXDATA = 8;
+const PACKET_IGNORE_OUTGOING = 23;
 const FRAME_INFO_SIZE = 24;
 const VLAN_TAG_AT = 12;
 const VLAN_TAG_BYTES = 4;
@@ -52,6 +54,8 @@ export interface PacketSocketOptions {
   readonly snaplen?: number;
   /** The kernel's buffer. */
   readonly bufferBytes?: number;
+  /** Leave out what the interface sends. Kernel 4.20. */
+  readonly incomingOnly?: boolean;
 }
 
 /** Sees every frame of one interface, in both directions. */
@@ -63,7 +67,8 @@ export class PacketSocket implements Disposable {
 
   /** @throws SysError ENODEV when there is no such interface */
   constructor(
-    { netnsFd, ifindex, snaplen = 262144, bufferBytes = 4 << 20 }: PacketSocketOptions,
+    { netnsFd, ifindex, snaplen = 262144, bufferBytes = 4 << 20, incomingOnly = false }:
+      PacketSocketOptions,
   ) {
     this.#snaplen = snaplen;
     this.#buffer = new Uint8Array(snaplen);
@@ -74,6 +79,7 @@ export class PacketSocket implements Disposable {
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
     setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, 1);
+    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, incomingOnly ? 1 : 0);
     bind(fd, linkLayerAddress(ifindex));
     stack.move();
   }
@@ -97,6 +103,11 @@ export class PacketSocket implements Disposable {
       data: withVlanTag(captured, vlan).slice(0, this.#snaplen),
       originalLength: length + VLAN_TAG_BYTES,
     };
+  }
+
+  /** Sends a whole frame out of the interface. @throws SysError */
+  send(frame: Uint8Array): void {
+    sendto(this.#socket.fd, frame);
   }
 
   /** Waits on a thread of its own for a frame. @see waitReadable */

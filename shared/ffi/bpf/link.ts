@@ -65,7 +65,7 @@ export class TcxLink implements Disposable {
   }
 
   /**
-   * Attaches a program behind those that are there, in the caller's network namespace.
+   * Attaches a program before those that are there (one that runs earlier can end the chain), in the caller's network namespace.
    * @throws SysError ENODEV, EINVAL before Linux 6.6
    */
   static attach(program: BpfProgram, ifindex: number, direction: Direction): TcxLink {
