@@ -53,8 +53,8 @@ for (const direction of ["ingress", "egress"] satisfies Direction[]) {
         assert.equal(link.info().progId, loaded.ids[1]);
         using other = TcxLink.attach(loaded.first, ifindex, direction);
         assert.deepEqual(queryTcx(ifindex, direction), [
-          { progId: loaded.ids[1], linkId: id },
           { progId: loaded.ids[0], linkId: other.info().id },
+          { progId: loaded.ids[1], linkId: id },
         ]);
 
         link.detach();
