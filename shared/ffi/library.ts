@@ -25,6 +25,13 @@ const SYMBOLS = {
   nv_connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** int32_t nv_sendto(int32_t fd, const void *data, uint32_t size, int32_t flags, const void *address, uint32_t address_size) */
   nv_sendto: { parameters: ["i32", "buffer", "u32", "i32", "buffer", "u32"], result: "i32" },
+  /** nv_sendto on a thread of its own */
+  sendto_async: {
+    name: "nv_sendto",
+    parameters: ["i32", "buffer", "u32", "i32", "buffer", "u32"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** int32_t nv_recv(int32_t fd, void *buffer, uint32_t size, int32_t flags) */
   nv_recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   /** int32_t nv_recvfrom(int32_t fd, void *buffer, uint32_t size, int32_t flags, void *address, uint32_t *address_size) */

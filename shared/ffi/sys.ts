@@ -89,6 +89,15 @@ export function sendto(fd: number, data: Uint8Array, flags = 0, address?: Uint8A
   return check("send", shim().nv_sendto(fd, lend(data), data.byteLength, flags, target, size));
 }
 
+/**
+ * Sends one message to the connected peer, or the kernel, on a thread of its own: for what takes long.
+ * The descriptor must stay open, and data unchanged, until the promise is settled.
+ * @throws SysError
+ */
+export async function sendAsync(fd: number, data: Uint8Array): Promise<number> {
+  return check("send", await shim().sendto_async(fd, lend(data), data.byteLength, 0, null, 0));
+}
+
 /** Receives into a buffer; returns how many bytes there were. @throws SysError (EAGAIN too) */
 export function recv(fd: number, into: Uint8Array, flags = 0): number {
   return check("recv", shim().nv_recv(fd, lend(into), into.byteLength, flags));

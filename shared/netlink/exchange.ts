@@ -30,6 +30,16 @@ export interface NetlinkRequest {
   readonly payload: Uint8Array;
 }
 
+interface Outgoing {
+  readonly seq: number;
+  readonly datagram: Uint8Array;
+}
+
+interface Answer {
+  readonly payloads: Uint8Array[];
+  readonly interrupted: boolean;
+}
+
 /** Requests and their answers over one socket, one at a time; the kernel answers within the call. */
 export class NetlinkExchange {
   readonly #transport: NetlinkTransport;
@@ -45,6 +55,21 @@ export class NetlinkExchange {
    */
   change(request: NetlinkRequest): void {
     this.#ask(request, MessageFlag.ACK);
+  }
+
+  /**
+   * Asks for a change that takes long, without holding up other work. Nothing else may be asked over this socket
+   * until the promise is settled.
+   * @param send sends the datagram and waits until the kernel has dealt with it.
+   * @throws {NetlinkError} when the kernel refuses.
+   */
+  async changeAsync(
+    request: NetlinkRequest,
+    send: (datagram: Uint8Array) => Promise<unknown>,
+  ): Promise<void> {
+    const { seq, datagram } = this.#encode(request, MessageFlag.ACK);
+    await send(datagram);
+    this.#collect(request, seq);
   }
 
   /**
@@ -69,8 +94,13 @@ export class NetlinkExchange {
     throw new NetlinkError(request.op, EINTR, "the table kept changing while it was listed");
   }
 
-  #ask(request: NetlinkRequest, flags: number): { payloads: Uint8Array[]; interrupted: boolean } {
-    const seq = this.#send(request, flags);
+  #ask(request: NetlinkRequest, flags: number): Answer {
+    const { seq, datagram } = this.#encode(request, flags);
+    this.#transport.send(datagram);
+    return this.#collect(request, seq);
+  }
+
+  #collect(request: NetlinkRequest, seq: number): Answer {
     const payloads: Uint8Array[] = [];
     let interrupted = false;
     for (;;) {
@@ -85,12 +115,11 @@ export class NetlinkExchange {
     }
   }
 
-  #send({ type, flags = 0, payload }: NetlinkRequest, more: number): number {
+  #encode({ type, flags = 0, payload }: NetlinkRequest, more: number): Outgoing {
     this.#seq = (this.#seq + 1) >>> 0;
     const allFlags = MessageFlag.REQUEST | flags | more;
     const header = { type, flags: allFlags, seq: this.#seq, pid: this.#transport.portId };
-    this.#transport.send(encodeMessage({ ...header, payload }));
-    return this.#seq;
+    return { seq: this.#seq, datagram: encodeMessage({ ...header, payload }) };
   }
 
   /** Leftovers of a request that ended early carry its number and are passed over. */

@@ -77,6 +77,14 @@ export class NetlinkSocket implements NetlinkTransport, Disposable {
   }
 
   /**
+   * Sends on a thread of its own; settled when the kernel has dealt with it. Not to be closed before.
+   * @throws {SysError}
+   */
+  async sendAsync(datagram: Uint8Array): Promise<void> {
+    await sys.sendAsync(this.fd, datagram);
+  }
+
+  /**
    * @returns the next datagram of the kernel's; valid until the next call on any socket.
    * @throws {SysError} EAGAIN when there is none, ENOBUFS when the kernel dropped some, EMSGSIZE when one is too long.
    */

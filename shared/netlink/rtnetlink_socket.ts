@@ -125,14 +125,13 @@ export class RtnetlinkSocket implements Disposable {
   }
 
   /**
-   * Deletes a link (a veth's other end goes with it).
+   * Deletes a link (a veth's other end goes with it). Takes tens of milliseconds: see linkDeleteAsync.
    * @param link index or name.
    * @returns false when there was none.
    * @throws {NetlinkError}
    */
   linkDelete(link: number | string): boolean {
-    const payload = encodeLinkSelector(link);
-    return this.#remove({ op: `delete link ${link}`, type: MessageType.DELLINK, payload });
+    return this.#remove(linkDeletion(link));
   }
 
   /** Adds an address. @throws {NetlinkError} EEXIST when it is there. */
@@ -236,17 +235,43 @@ export class RtnetlinkSocket implements Disposable {
     return this.#exchange.dump({ op, type, payload });
   }
 
-  /** The kernel says "not there" in four ways: link, address, route, neighbour. */
   #remove(request: NetlinkRequest): boolean {
     try {
       this.#exchange.change(request);
       return true;
     } catch (error) {
-      const gone = ["ENODEV", "EADDRNOTAVAIL", "ESRCH", "ENOENT"];
-      if (gone.some((code) => isErrno(error, code))) return false;
-      throw error;
+      return falseWhenGone(error);
     }
   }
+}
+
+/**
+ * Deletes a link as RtnetlinkSocket.linkDelete does, on a thread of its own: the kernel takes tens of milliseconds.
+ * @param link index or name.
+ * @returns false when there was none.
+ * @throws {NetlinkError | SysError}
+ */
+export async function linkDeleteAsync(netns: Netns, link: number | string): Promise<boolean> {
+  using socket = NetlinkSocket.open(netns);
+  const send = (datagram: Uint8Array) => socket.sendAsync(datagram);
+  try {
+    await new NetlinkExchange(socket).changeAsync(linkDeletion(link), send);
+    return true;
+  } catch (error) {
+    return falseWhenGone(error);
+  }
+}
+
+function linkDeletion(link: number | string): NetlinkRequest {
+  const payload = encodeLinkSelector(link);
+  return { op: `delete link ${link}`, type: MessageType.DELLINK, payload };
+}
+
+/** The kernel says "not there" in four ways: link, address, route, neighbour. Other errors are thrown on. */
+function falseWhenGone(error: unknown): false {
+  const gone = ["ENODEV", "EADDRNOTAVAIL", "ESRCH", "ENOENT"];
+  if (gone.some((code) => isErrno(error, code))) return false;
+  throw error;
 }
 
 function unless<T>(code: string, call: () => T): T | undefined {

@@ -6,8 +6,9 @@ import { Mac } from "../net/mac.ts";
 import { openNetns } from "../netns/netns.ts";
 import { type LabNetns, NetnsLab } from "../testing/lab.ts";
 import { AddrFlag, RouteFlag, RouteProtocol, RouteScope } from "./constants.ts";
+import { NetlinkEvents } from "./events.ts";
 import { NetlinkError } from "./netlink_error.ts";
-import type { RtnetlinkSocket } from "./rtnetlink_socket.ts";
+import { linkDeleteAsync, RtnetlinkSocket } from "./rtnetlink_socket.ts";
 
 const POD_IP = Ipv4.parse("10.244.1.7");
 const GATEWAY = Ipv4.parse("10.244.1.1");
@@ -93,6 +94,24 @@ labTest("a link is found, changed, renamed, moved and deleted", (links, _, pod) 
   assert.equal(inside.linkDelete("renamed"), false);
   assert.equal(links.linkFind("v1"), undefined);
 });
+
+labTest(
+  "links are deleted at once from several threads, without waiting here",
+  async (links, host) => {
+    const names = Array.from({ length: 8 }, (_, n) => `a${n}`);
+    for (const name of names) links.vethCreate({ name }, { name: `b${name}` });
+    let settled = 0;
+    const deletions = names.map(async (name) => {
+      assert.equal(await linkDeleteAsync(host.path, name), true);
+      settled++;
+    });
+    assert.equal(links.linkGet("lo").name, "lo");
+    assert.equal(settled, 0);
+    await Promise.all(deletions);
+    assert.deepEqual(links.linkList().map(({ name }) => name), ["lo"]);
+    assert.equal(await linkDeleteAsync(host.path, "a0"), false);
+  },
+);
 
 labTest("what is not there is ENODEV", (links) => {
   for (const link of ["nothing", 4711]) {
@@ -226,6 +245,15 @@ labTest("iproute2 sees what we make", async (links, host) => {
   assert.equal(neighbours.trim(), "10.244.1.1 dev v0 lladdr 02:fe:0a:f4:01:01 PERMANENT");
   const { stdout: addresses } = await host.run(["ip", "-4", "addr", "show", "dev", "v0"]);
   assert.match(addresses, /inet 10\.244\.1\.7\/24 scope global noprefixroute v0/);
+});
+
+Deno.test("a socket that can't be opened leaves no descriptor behind", () => {
+  const count = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const before = count();
+  assert.throws(() => RtnetlinkSocket.openIn("/etc/hostname"), { code: "EINVAL" });
+  assert.throws(() => RtnetlinkSocket.openIn("/run/netns/nvt-none"), { code: "ENOENT" });
+  assert.throws(() => NetlinkEvents.openIn("/etc/hostname"), { code: "EINVAL" });
+  assert.equal(count(), before);
 });
 
 labTest("use after close throws", (links) => {
