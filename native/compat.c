@@ -170,6 +170,19 @@ HIDDEN const char *elf_errmsg(int error)
 								  : "malformed ELF file";
 }
 
+/* elfutils 0.191 and later keep the chunks that elf_getdata_rawchunk() was asked for in a tree, whose
+ * functions are in an archive that distributions don't ship. libbpf asks for no chunks: the tree, whose
+ * root is its first member, stays empty. */
+HIDDEN void eu_search_tree_init(void **tree)
+{
+	*tree = 0;
+}
+
+HIDDEN void eu_search_tree_fini(void **tree, void (*free_node)(void *))
+{
+	(void)tree, (void)free_node;
+}
+
 /* elfutils 0.189 and later can unpack zstd sections. The shim reads its own object, which has
  * none, so libzstd is not linked: every call answers "error" (ZSTD_isError is true). */
 HIDDEN size_t ZSTD_compressBound(size_t size)
