@@ -132,9 +132,11 @@ function settle(
   files: readonly (readonly [string, FileState])[],
 ): { claims: Claims; errors: ManifestProblem[] } {
   const holders = new Map<string, string>();
+  const fallbacks = new Map<string, readonly ManifestObject[]>();
   const claims: Claims = new Map();
   for (const [file, { latest, inForce }] of files) {
     for (const object of inForce ?? []) holders.set(objectKey(object), file);
+    fallbacks.set(file, inForce ?? []);
     claims.set(file, latest.errors.length === 0 ? latest.objects : inForce ?? []);
   }
   const errors: ManifestProblem[] = [];
@@ -142,8 +144,7 @@ function settle(
     const lost = findRepeats(claims, holders);
     if (lost.size === 0) return { claims, errors };
     for (const [file, problem] of lost) {
-      const state = files.find(([name]) => name === file)?.[1];
-      claims.set(file, state?.inForce ?? []);
+      claims.set(file, fallbacks.get(file) ?? []);
       errors.push(problem);
     }
   }
