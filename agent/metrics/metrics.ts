@@ -1,5 +1,9 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { AgentExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import { EBPFServices } from "../../shared/gen/novanet/v1/ebpf_services_pb.ts";
 import {
+  AgentControl,
   DropReason,
   type FlowEvent,
   FlowEventType,
@@ -33,6 +37,11 @@ const TCP_FLAGS: readonly (readonly [flag: string, bit: number])[] = [
   ["rst", 0x04],
   ["ack", 0x10],
 ];
+
+const STREAMS: ReadonlySet<string> = new Set(
+  [AgentControl, AgentExt, EBPFServices].flatMap(({ methods }) => methods as readonly DescMethod[])
+    .filter(({ methodKind }) => methodKind !== "unary").map(({ name }) => name),
+);
 
 /** The agent's metrics: counters that events drive, and values read when they are asked for. */
 export class AgentMetrics {
@@ -79,8 +88,9 @@ export class AgentMetrics {
     this.#counters.get("novanet_capture_lost_packets_total")?.inc(packets);
   }
 
-  /** Notes how long an RPC took, in seconds, and how it ended. */
+  /** Notes how long an RPC took, in seconds, and how it ended; streams last as their clients wish. */
   onRpc(method: string, code: string, seconds: number): void {
+    if (STREAMS.has(method)) return;
     this.#observe("novanet_rpc_duration_seconds", { method, code }, seconds);
     const result = code === "OK" ? "ok" : "error";
     if (method === "AddPod") this.#observe("novanet_cni_add_duration_seconds", { result }, seconds);

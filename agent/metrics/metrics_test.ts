@@ -40,10 +40,12 @@ Deno.test("every metric of the catalogue is rendered, with its values", async ()
   metrics.onFlow(flow({ eventType: FlowEventType.UPDATE, isReply: true, tcpFlags: 0x12 }));
   metrics.onRpc("AddPod", "OK", 0.004);
   metrics.onRpc("DelPod", "INTERNAL", 0.004);
+  metrics.onRpc("StreamAgentFlows", "OK", 3600);
   metrics.onCaptureLoss(3);
   await metrics.render(SNAPSHOT);
   const text = await metrics.render(SNAPSHOT);
   for (const name of Object.keys(METRICS)) assert.match(text, new RegExp(`^# TYPE ${name} `, "m"));
+  assert.doesNotMatch(text, /StreamAgentFlows/);
   const lines = [
     'novanet_drops_total{reason="POLICY_DENIED"} 12',
     'novanet_drops_total{reason="999"} 1',

@@ -9,6 +9,7 @@ import {
   recv,
   SOCK_RAW,
   waitReadable,
+  Waker,
 } from "../../shared/ffi/sys.ts";
 import type { Fd } from "../../shared/ffi/fd.ts";
 import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
@@ -20,8 +21,7 @@ const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 /** Frames read before others get a turn. */
 const BATCH = 64;
-/** A capture whose pod is quiet looks this often whether it was ended, in milliseconds. */
-const IDLE_MS = 500;
+const WAIT_WITHOUT_END = -1;
 
 /** What to capture. */
 export interface CaptureOptions {
@@ -51,11 +51,15 @@ export interface CapturedFrame {
 /**
  * Captures what a pod sends and receives, inside the pod: packets that the datapath redirects do not
  * pass the host's end. The socket's own buffer is the queue; what does not fit is counted.
- * @throws {SysError} when the socket cannot be opened; ENETDOWN when the interface goes
+ * It ends with the interface.
+ * @throws {SysError} when the socket cannot be opened
  */
 export async function* capturePackets(options: CaptureOptions): AsyncGenerator<CapturedFrame> {
   const snaplen = Math.min(options.snaplen || MAX_SNAPLEN, MAX_SNAPLEN);
   using socket = openCapture(options.netns, options.ifName);
+  using waker = new Waker();
+  const wake = () => waker.wake();
+  options.signal.addEventListener("abort", wake, { once: true });
   const buffer = new Uint8Array(snaplen);
   let packets = 0n;
   try {
@@ -66,9 +70,12 @@ export async function* capturePackets(options: CaptureOptions): AsyncGenerator<C
         yield frame;
         if (++packets === options.maxPackets || options.signal.aborted) return;
       }
-      await waitReadable(socket.fd, IDLE_MS);
+      await waitReadable(socket.fd, WAIT_WITHOUT_END, waker);
     }
+  } catch (error) {
+    if (!isErrno(error, "ENETDOWN")) throw error;
   } finally {
+    options.signal.removeEventListener("abort", wake);
     options.onLost(lostPackets(socket.fd));
   }
 }
