@@ -37,9 +37,12 @@ function checkPod(podNamespace: string, podName: string): void {
 }
 
 /** There are no backends: no tick has an event. */
-async function* nothingUntil(signal: AbortSignal): AsyncGenerator<never> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) =>
-    signal.addEventListener("abort", () => resolve(), { once: true })
-  );
+function nothingUntil(signal: AbortSignal): AsyncIterable<never> {
+  const next = () =>
+    new Promise<IteratorResult<never>>((resolve) => {
+      const end = () => resolve({ done: true, value: undefined });
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end, { once: true });
+    });
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }

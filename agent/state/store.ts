@@ -192,6 +192,11 @@ export class Store implements Disposable {
     return row === undefined ? undefined : text(row, "text");
   }
 
+  /** Manifest files that have a valid text. */
+  manifestFiles(): string[] {
+    return this.#all("SELECT file FROM manifests ORDER BY file").map((row) => text(row, "file"));
+  }
+
   /** Stores the last valid text of a manifest file. */
   saveManifest(file: string, content: string): void {
     this.#run("INSERT OR REPLACE INTO manifests (file, text) VALUES (?, ?)", file, content);

@@ -1,0 +1,143 @@
+import type { FlowEvent } from "../shared/gen/novanet/v1/novanet_pb.ts";
+import { getLogger } from "../shared/log.ts";
+import { toRpcError } from "../shared/rpc/errors.ts";
+import type { AgentConfig } from "./config/mod.ts";
+import { configEntries } from "./dataplane/config_entries.ts";
+import { DataplaneLink } from "./dataplane/link.ts";
+import { Coalesced } from "./enforce/coalesce.ts";
+import { EndpointBook } from "./enforce/endpoint_book.ts";
+import { Enforcer } from "./enforce/enforcer.ts";
+import { enrichFlow } from "./flows/enrich.ts";
+import { FlowHub } from "./flows/flow_hub.ts";
+import { HostWatch } from "./host/host_watch.ts";
+import { detectPodMtu } from "./host/node_facts.ts";
+import { detectTunnelProtocol } from "./host/tunnel_protocol.ts";
+import { hostWarnings } from "./host/warnings.ts";
+import { AgentMetrics } from "./metrics/metrics.ts";
+import { PodController } from "./pods/controller.ts";
+import { PodNetwork } from "./pods/network.ts";
+import { PodRegistry } from "./pods/registry.ts";
+import { Spool, type SpooledDelete } from "./pods/spool.ts";
+import type { AgentParts } from "./server/parts.ts";
+import { Store } from "./state/mod.ts";
+
+const log = getLogger("agent");
+
+/** The agent's parts, joined but not started. */
+export interface Assembly {
+  readonly parts: AgentParts;
+  readonly store: Store;
+  readonly spool: Spool;
+  readonly hostWatch: HostWatch;
+  /** Says that what was found at start is reconciled. */
+  setStarted(): void;
+}
+
+/**
+ * Makes the agent's parts and joins them.
+ * @param resources gets what must be disposed of
+ * @throws {StateLockedError | SchemaVersionError | SysError}
+ */
+export function assemble(config: AgentConfig, resources: AsyncDisposableStack): Assembly {
+  const { values, nodeIp, podCidr } = config;
+  let started = false;
+  const store = resources.use(Store.open(values.state_dir));
+  const hostWatch = resources.use(new HostWatch(() => addressesChanged()));
+  const network = resources.use(
+    new PodNetwork({
+      bigTcp: values.big_tcp,
+      hostSource: () => hostWatch.has(nodeIp.value) ? nodeIp : undefined,
+    }),
+  );
+  const registry = new PodRegistry(store, {
+    podCidr,
+    restMs: values.address_rest_seconds * 1000,
+    isHostAddress: (ip) => hostWatch.has(ip),
+    hostIfExists: (name) => network.hostIfExists(name),
+    now: Date.now,
+  });
+  const tunnelProtocol = values.tunnel_protocol ?? detectTunnelProtocol();
+  const flows = new FlowHub();
+  const metrics = new AgentMetrics();
+  const endpoints = new EndpointBook({
+    registry,
+    nodeIp,
+    hostAddresses: () => hostWatch.addresses,
+  });
+  const link: DataplaneLink = resources.use(
+    new DataplaneLink({ socketPath: values.dataplane_socket }, {
+      onConnected: (calls) => enforcer.resync(calls),
+      onFlow,
+      onDisconnected: () => {},
+    }),
+  );
+  const enforcer: Enforcer = new Enforcer({
+    store,
+    registry,
+    endpoints,
+    link,
+    excludedLabels: values.identity_exclude_labels,
+    config: configEntries(config, tunnelProtocol),
+  });
+  const controller = new PodController({
+    registry,
+    network,
+    link,
+    endpoints,
+    enforcer,
+    podMtu: () => values.mtu || detectPodMtu(hostWatch.network()),
+  });
+  const spool = resources.use(new Spool(`${values.state_dir}/spool`, deleteSpooled));
+  const syncHostAddresses = new Coalesced(() =>
+    link.callIfConnected(async (calls) => {
+      await endpoints.sync(calls, (await calls.ext.listEndpoints({})).endpoints);
+    })
+  );
+
+  function onFlow(event: FlowEvent): void {
+    metrics.onFlow(event);
+    flows.publish(enrichFlow(event, {
+      podOf: (ip) => registry.byIp(ip),
+      ruleName: (id) => enforcer.desired.ruleNames[id],
+    }));
+  }
+
+  function addressesChanged(): void {
+    syncHostAddresses.run().catch((error) =>
+      log.warn("the host's addresses are not known to the dataplane yet", {
+        error: toRpcError(error).message,
+      })
+    );
+  }
+
+  async function deleteSpooled(entry: SpooledDelete): Promise<void> {
+    const pod = registry.get(entry);
+    // The same container was added again after the deletion was asked for.
+    if (pod !== undefined && pod.createdUnixMs > entry.unixMs) return;
+    await controller.delete(entry);
+  }
+
+  return {
+    parts: {
+      config,
+      tunnelProtocol,
+      registry,
+      controller,
+      network,
+      link,
+      endpoints,
+      enforcer,
+      flows,
+      metrics,
+      started: () => started,
+      warnings: () => hostWarnings(hostWatch.network()),
+      pendingDeletes: () => spool.pending,
+    },
+    store,
+    spool,
+    hostWatch,
+    setStarted: () => {
+      started = true;
+    },
+  };
+}
