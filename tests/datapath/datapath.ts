@@ -1,0 +1,324 @@
+import { BpfObject } from "../../shared/ffi/bpf.ts";
+import type { BpfMap, BpfProgram, RingBuffer } from "../../shared/ffi/bpf.ts";
+import { RingBuffer as Ring } from "../../shared/ffi/bpf.ts";
+import { readAsset } from "../../shared/ffi/assets.ts";
+import {
+  CidrKeyCodec,
+  CidrValueCodec,
+  CollectArgsCodec,
+  ConntrackKeyCodec,
+  type ConntrackValue,
+  ConntrackValueCodec,
+  type DatapathState,
+  DatapathStateCodec,
+  EndpointKeyCodec,
+  EndpointValueCodec,
+  type FlowEvent,
+  FlowEventCodec,
+  PodIfaceValueCodec,
+  type PolicyKey,
+  PolicyKeyCodec,
+  PolicyShapeKeyCodec,
+  PolicyShapeValueCodec,
+  PolicyValueCodec,
+} from "../../shared/gen/abi.ts";
+import { DropReason } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Cidr, Ipv4, Mac } from "../../shared/net/mod.ts";
+import { inNetns } from "../../shared/netns/mod.ts";
+import type { LabNetns } from "../../shared/testing/lab.ts";
+
+/** What a program did with a packet. */
+export interface Outcome {
+  /** pass: on to the host's stack or to the pod; redirect: into another pod. */
+  readonly verdict: "pass" | "redirect" | "drop";
+  /** Name of the drop reason without its prefix; undefined unless dropped. */
+  readonly reason: string | undefined;
+  /** The packet afterwards. */
+  readonly packet: Uint8Array;
+}
+
+/** A pod as the datapath knows it. */
+export interface DatapathPod {
+  readonly ip: Ipv4;
+  readonly mac: Mac;
+  readonly ifindex: number;
+  readonly identity: number;
+}
+
+/** A policy entry; what is left out is 0. */
+export interface Rule extends Partial<Omit<PolicyKey, "pad">> {
+  readonly action: "allow" | "deny";
+  readonly ruleId: number;
+}
+
+export const INGRESS = 1;
+export const EGRESS = 2;
+export const GATEWAY_MAC = Mac.parse("02:fe:0a:f4:00:01");
+const POD_CIDR = Cidr.parse("10.244.0.0/24");
+const CTX_SIZE = 192;
+const CTX_INGRESS_IFINDEX = 36;
+const CTX_IFINDEX = 40;
+const TC_ACT_SHOT = 2;
+const TC_ACT_REDIRECT = 7;
+const GENERATION = 7;
+
+/** The shipped object in the kernel with maps of its own, its programs run on given packets by BPF_PROG_TEST_RUN. */
+export class Datapath implements Disposable {
+  readonly #netns: LabNetns;
+  readonly #maps: ReadonlyMap<string, BpfMap>;
+  readonly #programs: ReadonlyMap<string, BpfProgram>;
+  readonly #ring: RingBuffer;
+  readonly #resources: DisposableStack;
+  readonly #shapes = new Map<string, { exact: number; any: number }>();
+  #state: DatapathState;
+
+  /** @param netns where the interfaces of the pods are. @throws {SysError} */
+  constructor(netns: LabNetns, sizes: Readonly<Record<string, number>> = {}) {
+    using stack = new DisposableStack();
+    using object = BpfObject.open(readAsset("datapath.bpf.o"));
+    for (const [map, entries] of Object.entries({ CONNTRACK: 4096, ...sizes })) {
+      object.setMaxEntries(map, entries);
+    }
+    object.load();
+    this.#netns = netns;
+    this.#maps = new Map(object.maps().map((name) => [name, stack.use(object.map(name))]));
+    this.#programs = new Map(
+      object.programs().map((name) => [name, stack.use(object.program(name))]),
+    );
+    this.#ring = stack.use(new Ring(this.map("FLOW_EVENTS")));
+    this.#state = {
+      policyGeneration: GENERATION,
+      evaluationGeneration: GENERATION,
+      flowLevel: 3,
+      flowIntervalJiffies: 1000,
+      defaultDeny: 0,
+      podCidrIp: POD_CIDR.address.toU32(),
+      podCidrMask: 0xffffff00,
+      cidrCount: 0,
+      wildcardShapes: [0, 1, 2].map(() => ({ exactProtocol: 0, anyProtocol: 0 })),
+      timeoutSeconds: [60, 21600, 15, 30, 180, 210, 30, 60, 30],
+      hz: 1000,
+    };
+    this.set({});
+    this.#resources = stack.move();
+  }
+
+  /** A map by its name. */
+  map(name: string): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new RangeError(`no map ${name}`);
+    return map;
+  }
+
+  /** A program by its name. */
+  program(name: string): BpfProgram {
+    const program = this.#programs.get(name);
+    if (program === undefined) throw new RangeError(`no program ${name}`);
+    return program;
+  }
+
+  /** Changes some of DATAPATH_STATE. */
+  set(change: Partial<DatapathState>): void {
+    this.#state = { ...this.#state, ...change };
+    this.map("DATAPATH_STATE").update(new Uint8Array(4), DatapathStateCodec.encode(this.#state));
+  }
+
+  get state(): DatapathState {
+    return this.#state;
+  }
+
+  /** Makes a pod known: its address and, unless it is only an address, its interface. */
+  addPod(pod: DatapathPod): void {
+    this.addAddress(pod.ip, pod.identity, pod.ifindex, pod.mac);
+    const slot = new Uint8Array(new Uint32Array([pod.ifindex % 65536]).buffer);
+    this.map("POD_IFACES").update(
+      slot,
+      PodIfaceValueCodec.encode({
+        ifindex: pod.ifindex,
+        ip: pod.ip.toU32(),
+        identity: pod.identity,
+        mac: pod.mac.bytes,
+        gatewayMac: GATEWAY_MAC.bytes,
+      }),
+    );
+  }
+
+  /** Makes an address known: of the host (identity 1), or of a pod elsewhere. */
+  addAddress(ip: Ipv4, identity: number, ifindex = 0, mac = Mac.parse("00:00:00:00:00:00")): void {
+    this.map("ENDPOINTS").update(
+      EndpointKeyCodec.encode({ ip: ip.toU32() }),
+      EndpointValueCodec.encode({
+        ip: ip.toU32(),
+        ifindex,
+        mac: mac.bytes,
+        identity,
+        nodeIp: 0,
+      }),
+    );
+  }
+
+  /** Forgets a pod. */
+  removePod(pod: DatapathPod): void {
+    this.map("ENDPOINTS").delete(EndpointKeyCodec.encode({ ip: pod.ip.toU32() }));
+    const slot = new Uint8Array(new Uint32Array([pod.ifindex % 65536]).buffer);
+    this.map("POD_IFACES").update(slot, new Uint8Array(PodIfaceValueCodec.size));
+  }
+
+  /** Puts an entry in force. */
+  addRule({ action, ruleId, ...key }: Rule): void {
+    const full: PolicyKey = {
+      srcIdentity: 0,
+      dstIdentity: 0,
+      protocol: 0,
+      direction: 0,
+      dstPort: 0,
+      prefixLen: 0,
+      kind: 0,
+      ...key,
+    };
+    const number = action === "allow" ? 1 : 0;
+    this.map("POLICIES").update(
+      PolicyKeyCodec.encode(full),
+      PolicyValueCodec.encode({
+        generation: GENERATION,
+        action: Uint8Array.of(255, number),
+        ruleId: [0, ruleId],
+      }),
+    );
+    if (full.kind === 0) this.#addShape(full);
+  }
+
+  /** Gives a CIDR an identity. */
+  addCidr(cidr: Cidr, identity: number): void {
+    this.map("CIDR_IDENTITIES").update(
+      CidrKeyCodec.encode({
+        prefixLen: cidr.prefixLen,
+        addressBe: cidr.address.toString().split(".").map(Number) as unknown as Uint8Array,
+      }),
+      CidrValueCodec.encode({ generation: GENERATION, identity: [0, identity] }),
+    );
+    this.set({ cidrCount: this.#state.cidrCount + 1 });
+  }
+
+  /**
+   * Runs a program on one packet.
+   * @param ifindex the interface behind whose hook it is; it exists in the namespace.
+   * @param ingressIfindex where it came into the machine: 0 for this host itself.
+   */
+  run(
+    program: "pod_egress" | "pod_ingress",
+    packet: Uint8Array,
+    { ifindex, ingressIfindex = 0 }: { ifindex: number; ingressIfindex?: number },
+  ): Outcome {
+    const ctxIn = new Uint8Array(CTX_SIZE);
+    const view = new DataView(ctxIn.buffer);
+    view.setUint32(CTX_IFINDEX, ifindex, true);
+    view.setUint32(CTX_INGRESS_IFINDEX, ingressIfindex, true);
+    const before = this.drops();
+    const { retval, dataOut } = inNetns(
+      this.#netns.path,
+      () => this.program(program).testRun({ dataIn: packet, ctxIn }),
+    );
+    const after = this.drops();
+    const reasons = after.flatMap((count, reason) =>
+      count > (before[reason] ?? 0n) ? [reason] : []
+    );
+    const verdict = retval === TC_ACT_SHOT
+      ? "drop"
+      : retval === TC_ACT_REDIRECT
+      ? "redirect"
+      : "pass";
+    return {
+      verdict,
+      reason: reasons.map((reason) => DropReason[reason]).join() || undefined,
+      packet: dataOut,
+    };
+  }
+
+  /** Dropped packets by reason. */
+  drops(): bigint[] {
+    const counts: bigint[] = [];
+    const key = new Uint32Array(1);
+    for (let reason = 0; reason < 128; reason++) {
+      key[0] = reason;
+      counts.push(this.#sum("DROP_COUNTERS", new Uint8Array(key.buffer)));
+    }
+    return counts;
+  }
+
+  /** A counter of STATISTICS. */
+  statistic(index: number): bigint {
+    return this.#sum("STATISTICS", new Uint8Array(new Uint32Array([index]).buffer));
+  }
+
+  /** The conntrack entries. */
+  connections(): { key: ReturnType<typeof ConntrackKeyCodec.decode>; value: ConntrackValue }[] {
+    return [...this.map("CONNTRACK").entries()].map(([key, value]) => ({
+      key: ConntrackKeyCodec.decode(key),
+      value: ConntrackValueCodec.decode(value),
+    }));
+  }
+
+  /** The flow events that have come since the last call. */
+  events(): FlowEvent[] {
+    const events: FlowEvent[] = [];
+    this.#ring.consume((view, offset) => events.push(FlowEventCodec.read(view, offset)));
+    return events;
+  }
+
+  /** Runs collect_garbage. */
+  collect(): ReturnType<typeof CollectArgsCodec.decode> {
+    const ctxIn = CollectArgsCodec.encode({
+      jiffies: 0n,
+      ktimeNs: 0n,
+      conntrackLive: 0,
+      conntrackExpired: 0,
+      fragmentsLive: 0,
+      fragmentsExpired: 0,
+      dropFlowsReported: 0,
+      scan: 1,
+    });
+    return CollectArgsCodec.decode(this.program("collect_garbage").testRun({ ctxIn }).ctxOut);
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+
+  #sum(map: string, key: Uint8Array): bigint {
+    const value = this.map(map).lookup(key) ?? new Uint8Array();
+    return new BigUint64Array(value.buffer).reduce((sum, each) => sum + each, 0n);
+  }
+
+  #addShape({ srcIdentity, dstIdentity, direction, protocol, prefixLen }: PolicyKey): void {
+    const selected = direction === INGRESS ? dstIdentity : direction === EGRESS ? srcIdentity : 0;
+    const bit = 1 << prefixLen;
+    const [exact, any] = protocol === 0 ? [0, bit] : [bit, 0];
+    if (selected === 0) {
+      this.set({
+        wildcardShapes: this.#state.wildcardShapes.map((shape, index) =>
+          index === direction
+            ? { exactProtocol: shape.exactProtocol | exact, anyProtocol: shape.anyProtocol | any }
+            : shape
+        ),
+      });
+      return;
+    }
+    const name = `${selected}/${direction}`;
+    const before = this.#shapes.get(name) ?? { exact: 0, any: 0 };
+    const shape = { exact: before.exact | exact, any: before.any | any };
+    this.#shapes.set(name, shape);
+    this.map("POLICY_SHAPES").update(
+      PolicyShapeKeyCodec.encode({ identity: selected, direction }),
+      PolicyShapeValueCodec.encode({
+        shape: { exactProtocol: shape.exact, anyProtocol: shape.any },
+      }),
+    );
+  }
+}
+
+/** The name of a drop reason as outcomes have it. */
+export type Reason = keyof typeof DropReason;
+
+/** Addresses of the tests. */
+export const ip = (text: string): Ipv4 => Ipv4.parse(text);
