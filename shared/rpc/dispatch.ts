@@ -205,7 +205,8 @@ async function serveStream(
     active.finish();
     call.end();
   } catch (thrown) {
-    call.destroy(statusError(active.finish(thrown) as RpcError));
+    // grpc-js takes the status from the event; destroy() would end the stream without one.
+    call.emit("error", statusError(active.finish(thrown) as RpcError));
   }
 }
 
