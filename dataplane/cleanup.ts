@@ -1,0 +1,147 @@
+/** `--cleanup`: takes away all that dataplanes with this pin directory and socket made. */
+
+import { BpfProgram, detachClsact, queryClsact, TcxLink } from "../shared/ffi/bpf.ts";
+import { isErrno } from "../shared/ffi/errno.ts";
+import { ifIndextoname, umount } from "../shared/ffi/sys.ts";
+import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
+import { InstanceLock, socketLockPath } from "./lock.ts";
+import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
+import { DIRECTIONS } from "./programs/attachments.ts";
+import { listPins, type PinListing, unpin } from "./programs/pins.ts";
+
+/** What to clean up. */
+export interface CleanupOptions {
+  readonly pinDir: string;
+  readonly socket: string;
+}
+
+/**
+ * Detaches programs, removes pins, the pin directory, the socket and a bpf file system that a dataplane
+ * mounted and that is empty now. A second call finds nothing to do.
+ *
+ * @returns One line for each thing that it removed.
+ * @throws LockedError while a dataplane runs; SysError
+ */
+export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
+  const removed: string[] = [];
+  if (exists(pinDir)) {
+    using _lock = InstanceLock.take(pinDir, socket);
+    const pins = listPins(pinDir);
+    removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir, pins));
+    removed.push(...removePins(pinDir, pins));
+  }
+  for (const path of [socket, socketLockPath(socket)]) {
+    if (removeFile(path)) removed.push(`removed ${path}`);
+  }
+  if (removeDirectory(pinDir)) removed.push(`removed ${pinDir}`);
+  if (unmountOwn()) removed.push(`unmounted ${BPFFS_PATH}`);
+  return removed;
+}
+
+function detachLinks(pinDir: string, { links }: PinListing): string[] {
+  const lines: string[] = [];
+  for (const { file, direction } of links) {
+    const path = `${pinDir}/${file}`;
+    using link = openLink(path);
+    const ifindex = link?.info().ifindex ?? 0;
+    if (ifindex !== 0) {
+      link?.detach();
+      lines.push(`detached ${direction} program from ${nameOf(ifindex)}`);
+    }
+    unpin(path);
+  }
+  return lines;
+}
+
+/** Filters of other dataplanes have other programs. */
+function detachFilters(pinDir: string, { programs }: PinListing): string[] {
+  const ours = new Set(programs.map(({ file }) => programId(`${pinDir}/${file}`)));
+  if (ours.size === 0) return [];
+  using links = RtnetlinkSocket.openIn();
+  const lines: string[] = [];
+  for (const { index, name } of links.linkList()) {
+    for (const direction of DIRECTIONS) {
+      if (!ours.has(filterProgram(index, direction))) continue;
+      detachClsact(index, direction, { removeQdisc: true });
+      lines.push(`detached ${direction} filter from ${name}`);
+    }
+  }
+  return lines;
+}
+
+function removePins(pinDir: string, { maps, programs }: PinListing): string[] {
+  const files = [...programs.map(({ file }) => file), ...maps];
+  for (const file of files) unpin(`${pinDir}/${file}`);
+  return files.map((file) => `removed ${pinDir}/${file}`);
+}
+
+function openLink(path: string): TcxLink | undefined {
+  try {
+    return TcxLink.openPinned(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function programId(path: string): number {
+  using program = BpfProgram.openPinned(path);
+  return program.info().id;
+}
+
+function filterProgram(ifindex: number, direction: "ingress" | "egress"): number {
+  try {
+    return queryClsact(ifindex, direction) ?? 0;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return 0;
+    throw error;
+  }
+}
+
+function nameOf(ifindex: number): string {
+  try {
+    return ifIndextoname(ifindex);
+  } catch (error) {
+    // In another network namespace than this one.
+    if (isErrno(error, "ENXIO")) return `interface ${ifindex}`;
+    throw error;
+  }
+}
+
+function unmountOwn(): boolean {
+  const mounts = Deno.readTextFileSync("/proc/self/mountinfo").split("\n");
+  const own = mounts.some((line) =>
+    line.split(" ")[4] === BPFFS_PATH && line.includes(` - bpf ${BPFFS_SOURCE} `)
+  );
+  if (!own || [...Deno.readDirSync(BPFFS_PATH)].length > 0) return false;
+  try {
+    umount(BPFFS_PATH);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EBUSY")) return false;
+    throw error;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function removeFile(path: string): boolean {
+  if (!exists(path)) return false;
+  Deno.removeSync(path);
+  return true;
+}
+
+/** A directory that holds what is not ours stays. */
+function removeDirectory(path: string): boolean {
+  if (!exists(path) || [...Deno.readDirSync(path)].length > 0) return false;
+  Deno.removeSync(path);
+  return true;
+}
