@@ -24,12 +24,10 @@ export interface CleanupOptions {
  */
 export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
   const removed: string[] = [];
-  if (exists(pinDir)) {
-    using _lock = InstanceLock.take(pinDir, socket);
-    const pins = listPins(pinDir);
-    removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir, pins));
-    removed.push(...removePins(pinDir, pins));
-  }
+  using _lock = InstanceLock.takeExisting(pinDir, socket);
+  const pins = listPins(pinDir);
+  removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir, pins));
+  removed.push(...removePins(pinDir, pins));
   for (const path of [socket, socketLockPath(socket)]) {
     if (removeFile(path)) removed.push(`removed ${path}`);
   }

@@ -17,8 +17,10 @@ export class LockedError extends Error {
 export class InstanceLock implements Disposable {
   readonly #files: readonly Deno.FsFile[];
 
-  private constructor(files: readonly Deno.FsFile[]) {
-    this.#files = files;
+  private constructor(paths: readonly [path: string, options: Deno.OpenOptions][]) {
+    using stack = new DisposableStack();
+    this.#files = paths.map(([path, options]) => stack.use(openLocked(path, options)));
+    stack.move();
   }
 
   /**
@@ -27,11 +29,22 @@ export class InstanceLock implements Disposable {
    * @throws LockedError
    */
   static take(pinDir: string, socket: string): InstanceLock {
-    using stack = new DisposableStack();
-    const files = [openLocked(pinDir, { read: true }), openSocketLock(socket)]
-      .map((file) => stack.use(file));
-    stack.move();
-    return new InstanceLock(files);
+    const path = socketLockPath(socket);
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+    const lock = new InstanceLock([
+      [pinDir, { read: true }],
+      [path, { read: true, write: true, create: true, mode: 0o600 }],
+    ]);
+    const file = lock.#files.at(-1);
+    file?.truncateSync(0);
+    file?.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+    return lock;
+  }
+
+  /** As `take`, but of those of the two that are there; nothing is made. @throws LockedError */
+  static takeExisting(pinDir: string, socket: string): InstanceLock {
+    const paths = [pinDir, socketLockPath(socket)].filter(exists);
+    return new InstanceLock(paths.map((path) => [path, { read: true }]));
   }
 
   [Symbol.dispose](): void {
@@ -44,21 +57,26 @@ export function socketLockPath(socket: string): string {
   return `${socket}.lock`;
 }
 
-function openSocketLock(socket: string): Deno.FsFile {
-  const path = socketLockPath(socket);
-  Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-  const file = openLocked(path, { read: true, write: true, create: true, mode: 0o600 });
-  file.truncateSync(0);
-  file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-  return file;
-}
-
 function openLocked(path: string, options: Deno.OpenOptions): Deno.FsFile {
   const file = Deno.openSync(path, options);
   if (file.tryLockSync(true)) return file;
+  using _held = file;
+  throw new LockedError(path, file.statSync().isFile ? readPid(file) : undefined);
+}
+
+function readPid(file: Deno.FsFile): number | undefined {
   const bytes = new Uint8Array(16);
-  const count = options.write ? file.readSync(bytes) ?? 0 : 0;
-  file.close();
-  const pid = Number(new TextDecoder().decode(bytes.subarray(0, count)).trim());
-  throw new LockedError(path, pid > 0 ? pid : undefined);
+  const count = file.readSync(bytes) ?? 0;
+  const pid = Number(new TextDecoder().decode(bytes.subarray(0, count)));
+  return pid > 0 ? pid : undefined;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
