@@ -10,6 +10,7 @@ import {
 
 /** One end of a packet, as the datapath sees it. */
 export interface EvaluatedEnd {
+  /** Its address; the CIDR identities are looked up by it. */
   readonly ip: Ipv4;
   /** A pod's identity, or IDENTITY.host or IDENTITY.world. */
   readonly identity: number;
@@ -17,6 +18,7 @@ export interface EvaluatedEnd {
 
 /** A decision for one direction. */
 export interface Decision {
+  /** Whether the direction lets the packet pass. */
   readonly allowed: boolean;
   /** The entry that decided, isolation included; undefined: the default did. */
   readonly entry: CompiledEntry | undefined;

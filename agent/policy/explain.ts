@@ -1,13 +1,15 @@
 import type { Cidr } from "../../shared/net/mod.ts";
 import type { IdentityGroup } from "./identity_group.ts";
-import type { NetworkPolicyObject, ObjectSource } from "./objects/types.ts";
+import type { LabelSet, NetworkPolicyObject, ObjectSource } from "./objects/types.ts";
 import { unpackPortKey } from "./port_keys.ts";
 import type { Origin } from "./rule_state.ts";
 import type { SelectedIdentity } from "./selected_identity.ts";
 
 /** A policy, or a rule of it, with the place where it is written. */
 export interface PolicyOrigin {
+  /** The policy's namespace. */
   readonly namespace: string;
+  /** The policy's name. */
   readonly name: string;
   /** The file of the policy and the line of the policy or the rule. */
   readonly source: ObjectSource;
@@ -15,6 +17,7 @@ export interface PolicyOrigin {
 
 /** A rule that allows something. */
 export interface RuleOrigin extends PolicyOrigin {
+  /** The id that entries and flows carry. */
   readonly ruleId: number;
   /** `NAMESPACE/NAME:ingress[i]`. */
   readonly rule: string;
@@ -27,14 +30,16 @@ export interface AllowExplanation {
   /** The peer when it is a CIDR. */
   readonly cidr: Cidr | undefined;
   /** The peer when it is pods: their namespace and labels. */
-  readonly pods: Pick<IdentityGroup, "namespace" | "labels"> | undefined;
+  readonly pods: { readonly namespace: string; readonly labels: LabelSet } | undefined;
   /** 0 = any. */
   readonly protocol: number;
-  /** First and last allowed port; 0 and 65535 = any. */
+  /** First allowed port; 0 to 65535 = any. */
   readonly fromPort: number;
+  /** Last allowed port. */
   readonly toPort: number;
   /** False when a wider combination of the same identity makes an entry superfluous. */
   readonly hasEntry: boolean;
+  /** By name; the entry is named after the first. */
   readonly origins: readonly RuleOrigin[];
 }
 
@@ -42,20 +47,27 @@ export interface AllowExplanation {
 export interface DirectionExplanation {
   /** The policies that deny what is not allowed; none: the default applies. */
   readonly isolatedBy: readonly PolicyOrigin[];
+  /** What is allowed; without isolation nothing stands here and all is as the default says. */
   readonly allows: readonly AllowExplanation[];
 }
 
 /** The rules in force for the pods of one identity. */
 export interface IdentityExplanation {
+  /** The identity that was asked for. */
   readonly identity: number;
+  /** What may reach it. */
   readonly ingress: DirectionExplanation;
+  /** What it may reach. */
   readonly egress: DirectionExplanation;
 }
 
 /** What an explanation looks things up in. */
 export interface ExplainLookup {
+  /** The policy in force of a `NAMESPACE/NAME`. */
   policy(key: string): NetworkPolicyObject | undefined;
+  /** The CIDR of a CIDR identity. */
   cidr(identity: number): Cidr | undefined;
+  /** The pods of an identity. */
   group(identity: number): IdentityGroup | undefined;
 }
 

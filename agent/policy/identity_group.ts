@@ -3,21 +3,29 @@ import type { LabelSet, NamedPort } from "./objects/types.ts";
 
 /** A pod's interface that the compiler knows, on this node or another. Keyed by its address. */
 export interface PolicyEndpoint {
+  /** The pod's namespace. */
   readonly namespace: string;
+  /** The pod's name; for messages only. */
   readonly name: string;
   /** The identity that the agent allocated for namespace, labels and named ports. */
   readonly identity: number;
   /** The labels that the identity was allocated for; keys of `novanet.io/` ones are ignored. */
   readonly labels: LabelSet;
+  /** The named ports that the identity was allocated for. */
   readonly namedPorts: readonly NamedPort[];
+  /** The address; it says which endpoint this is. */
   readonly ip: Ipv4;
 }
 
 /** All known endpoints of one identity; policy cannot tell them apart but by their addresses. */
 export interface IdentityGroup {
+  /** 256 to 2^24 - 1. */
   readonly id: number;
+  /** That of all its pods. */
   readonly namespace: string;
+  /** Without labels of our own. */
   readonly labels: LabelSet;
+  /** Those of each of its pods. */
   readonly namedPorts: readonly NamedPort[];
   /** Addresses as unsigned numbers. */
   readonly addresses: Set<number>;
@@ -29,6 +37,7 @@ export class IdentityConflictError extends Error {
   /** gRPC INTERNAL: the agent's identities are wrong. */
   readonly rpcCode = 13;
 
+  /** @param endpoint `NAMESPACE/NAME` of the one that was refused. */
   constructor(readonly identity: number, readonly endpoint: string) {
     super(`Cannot add endpoint ${endpoint}: identity ${identity} stands for other labels`);
   }

@@ -3,9 +3,9 @@ import type { ModelPod, RawPeer, RawPolicy, RawPort, RawSelector } from "./refer
 const NAMESPACES = ["red", "green", "blue", "grey"];
 const KEYS = ["app", "tier", "constructor"];
 const VALUES = ["a", "b", "c"];
-const PORT_NAMES = ["http", "dns", "web"];
+const PORT_NAMES = ["http", "dns"];
 const PROTOCOLS = ["TCP", "UDP", "SCTP"];
-const PORTS = [53, 80, 81, 443, 8080, 8081, 9000];
+const PORTS = [53, 80, 81, 82, 443, 8080, 9000];
 const BLOCKS = [
   "0.0.0.0/0",
   "10.0.0.0/8",
@@ -64,7 +64,7 @@ export class RandomCluster {
   /** @param number gives the pod its name and address. */
   pod(number: number): ModelPod {
     const ports = new Map<string, ModelPod["ports"][number]>();
-    for (const name of this.some(2, () => this.pick(PORT_NAMES))) {
+    for (const name of this.some(3, () => this.pick(PORT_NAMES))) {
       ports.set(name, { name, protocol: this.pick(PROTOCOLS), port: this.pick(PORTS) });
     }
     return {
@@ -120,7 +120,7 @@ export class RandomCluster {
   }
 
   #peer(): RawPeer {
-    if (this.chance(40)) return { ipBlock: this.#block() };
+    if (this.chance(50)) return { ipBlock: this.#block() };
     const peer: RawPeer = {};
     if (this.chance(60)) peer.namespaceSelector = this.#namespaceSelector();
     if (peer.namespaceSelector === undefined || this.chance(50)) peer.podSelector = this.selector();
@@ -141,13 +141,13 @@ export class RandomCluster {
   }
 
   #ports(): { ports?: RawPort[] } {
-    return this.chance(60) ? { ports: this.some(3, () => this.#port()) } : {};
+    return this.chance(70) ? { ports: this.some(3, () => this.#port()) } : {};
   }
 
   #port(): RawPort {
     const port: RawPort = this.chance(60) ? { protocol: this.pick(PROTOCOLS) } : {};
     if (this.chance(20)) return port;
-    if (this.chance(40)) return { ...port, port: this.pick(PORT_NAMES) };
+    if (this.chance(50)) return { ...port, port: this.pick(PORT_NAMES) };
     const from = this.pick([1, ...PORTS]);
     if (this.chance(60)) return { ...port, port: from };
     return { ...port, port: from, endPort: this.pick([from, from + 1, from + 1000, 65535]) };
