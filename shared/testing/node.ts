@@ -234,7 +234,9 @@ export class LabNode {
       podNamespace: namespace,
       args,
     };
-    const config = labels === undefined ? {} : { args: { cni: { labels } } };
+    // The convention for labels that a runtime passes: a list of pairs.
+    const pairs = Object.entries(labels ?? {}).map(([key, value]) => ({ key, value }));
+    const config = { args: { cni: { labels: pairs } } };
     const added = await this.cni("ADD", attachment, config);
     if (added.code !== 0) {
       throw new Error(`ADD of ${namespace}/${name}: ${added.stdout}${added.stderr}`);
