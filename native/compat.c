@@ -55,7 +55,8 @@ unsigned long strtoul(const char *text, char **end, int base);
 long long strtoll(const char *text, char **end, int base);
 unsigned long long strtoull(const char *text, char **end, int base);
 int vsscanf(const char *text, const char *format, va_list args);
-int vfscanf(void *stream, const char *format, va_list args);
+/* By another name: a compiler knows vfscanf() itself, and by the type FILE. */
+int plain_vfscanf(void *stream, const char *format, va_list args) __asm__("vfscanf");
 
 HIDDEN long __isoc23_strtol(const char *text, char **end, int base)
 {
@@ -94,7 +95,7 @@ HIDDEN int __isoc23_fscanf(void *stream, const char *format, ...)
 	int count;
 
 	va_start(args, format);
-	count = vfscanf(stream, format, args);
+	count = plain_vfscanf(stream, format, args);
 	va_end(args);
 	return count;
 }

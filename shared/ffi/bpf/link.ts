@@ -111,7 +111,11 @@ export class TcxLink implements Disposable {
     check(`update of ${this.#fd.what}`, shim().nv_link_update(this.fd, program.fd));
   }
 
-  /** Keeps it attached at a path of a bpffs. @throws SysError EEXIST when something is there */
+  /**
+   * Keeps it attached at a path of a bpffs. Removing that path takes the program off a moment later;
+   * detach() does it at once.
+   * @throws SysError EEXIST when something is there
+   */
   pin(path: string): void {
     check(`pin ${path}`, shim().nv_pin(this.fd, cString(path)));
   }
