@@ -86,6 +86,8 @@ export class LabNode {
     const podCidr = options.podCidr ?? "10.244.0.0/24";
     await netns.run(["ip", "address", "add", `${NODE_ADDRESS}/24`, "dev", "uplink"]);
     await netns.run(["ip", "route", "add", "default", "via", OUTSIDE_ADDRESS]);
+    // As on every Kubernetes node; NovaNet itself leaves the settings of other interfaces alone.
+    await netns.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
     await outside.run(["ip", "address", "add", `${OUTSIDE_ADDRESS}/24`, "dev", "node"]);
     await outside.run(["ip", "route", "add", podCidr, "via", NODE_ADDRESS]);
 
