@@ -34,8 +34,11 @@ function openWatcher(dir: string): Deno.FsWatcher | undefined {
   }
 }
 
+/** By hand: leaving a loop over the watcher would close it. */
 async function nextEvent(watcher: Deno.FsWatcher, path: string): Promise<void> {
-  for await (const event of watcher) {
-    if (event.kind !== "access" && event.paths.includes(path)) return;
+  const events = watcher[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await events.next();
+    if (done || (value.kind !== "access" && value.paths.includes(path))) return;
   }
 }

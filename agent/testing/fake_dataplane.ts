@@ -1,0 +1,147 @@
+import { DataplaneExt, type EndpointInfo } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import {
+  AttachType,
+  type CidrIdentity,
+  DataplaneControl,
+  type FlowEvent,
+  type PolicyEntry,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { internal } from "../../shared/rpc/errors.ts";
+import { RpcServer } from "../../shared/rpc/server.ts";
+import { BoundedQueue } from "../flows/bounded_queue.ts";
+
+/** What the dataplane was told, in order: the method and what it was about. */
+export type DataplaneCall = readonly [method: string, detail: string];
+
+/**
+ * A dataplane without a kernel, which fails where it is told to: for what the real one cannot be made to
+ * do, such as failing at the third step of an AddPod. Imported by tests only.
+ */
+export class FakeDataplane implements AsyncDisposable {
+  readonly endpoints = new Map<number, Omit<EndpointInfo, "$typeName" | "$unknown">>();
+  readonly programs = new Set<string>();
+  readonly config = new Map<number, bigint>();
+  readonly calls: DataplaneCall[] = [];
+  policies: PolicyEntry[] = [];
+  cidrIdentities: CidrIdentity[] = [];
+  ruleNames: { [id: number]: string } = {};
+  readonly #socketPath: string;
+  readonly #failures = new Map<string, number>();
+  readonly #flows = new Set<BoundedQueue<FlowEvent>>();
+  #server: RpcServer | undefined;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /** Serves; what it was told before is still there, as with pinned maps. */
+  async start(): Promise<void> {
+    this.#server = new RpcServer({ checkPeers: () => 0 })
+      .add(DataplaneControl, this.#control())
+      .add(DataplaneExt, {
+        listEndpoints: () => ({ endpoints: [...this.endpoints.values()] }),
+        listPolicyEntries: () => ({
+          policies: this.policies,
+          cidrIdentities: this.cidrIdentities,
+          ruleNames: this.ruleNames,
+        }),
+      });
+    await this.#server.listenUnix(this.#socketPath);
+  }
+
+  /** Goes away. */
+  async stop(): Promise<void> {
+    await this.#server?.close(100);
+    this.#server = undefined;
+  }
+
+  /** Lets the next calls of a method fail with INTERNAL. */
+  failNext(method: string, times = 1): void {
+    this.#failures.set(method, times);
+  }
+
+  /** Sends a flow event to all subscribers. */
+  emit(event: FlowEvent): void {
+    for (const queue of this.#flows) queue.push(event);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #note(method: string, detail: string): void {
+    this.calls.push([method, detail]);
+    const left = this.#failures.get(method) ?? 0;
+    if (left === 0) return;
+    this.#failures.set(method, left - 1);
+    throw internal(`injected failure of ${method}`);
+  }
+
+  #control() {
+    return {
+      getDataplaneStatus: () => ({ programs: this.#attached() }),
+      updateConfig: ({ entries }: { entries: { [key: number]: bigint } }) => {
+        this.#note("updateConfig", Object.keys(entries).join());
+        for (const [key, value] of Object.entries(entries)) this.config.set(Number(key), value);
+        return {};
+      },
+      upsertEndpoint: (request: Omit<EndpointInfo, "$typeName" | "$unknown">) => {
+        this.#note("upsertEndpoint", `${request.ip} ${request.identityId}`);
+        const { ip, ifindex, mac, identityId, podName, namespace, nodeIp } = request;
+        this.endpoints.set(ip, { ip, ifindex, mac, identityId, podName, namespace, nodeIp });
+        return {};
+      },
+      deleteEndpoint: ({ ip }: { ip: number }) => {
+        this.#note("deleteEndpoint", `${ip}`);
+        this.endpoints.delete(ip);
+        return {};
+      },
+      syncPolicies: (request: {
+        policies: PolicyEntry[];
+        cidrIdentities: CidrIdentity[];
+        ruleNames: { [id: number]: string };
+      }) => {
+        this.#note("syncPolicies", `${request.policies.length}`);
+        this.policies = request.policies;
+        this.cidrIdentities = request.cidrIdentities;
+        this.ruleNames = request.ruleNames;
+        return {};
+      },
+      attachProgram: (request: { interfaceName: string; attachType: AttachType }) => {
+        this.#note("attachProgram", request.interfaceName);
+        this.programs.add(programName(request));
+        return {};
+      },
+      detachProgram: (request: { interfaceName: string; attachType: AttachType }) => {
+        this.#note("detachProgram", request.interfaceName);
+        this.programs.delete(programName(request));
+        return {};
+      },
+      streamFlows: (_request: unknown, { signal }: { signal: AbortSignal }) =>
+        this.#subscribe(signal),
+    };
+  }
+
+  #attached() {
+    return [...this.programs].map((name) => {
+      const [interfaceName = "", attachType = ""] = name.split(" ");
+      return { interfaceName, attachType, programId: 1 };
+    });
+  }
+
+  async *#subscribe(signal: AbortSignal): AsyncGenerator<FlowEvent> {
+    const queue = new BoundedQueue<FlowEvent>(10_000);
+    this.#flows.add(queue);
+    signal.addEventListener("abort", () => queue.end(), { once: true });
+    try {
+      if (!signal.aborted) yield* queue;
+    } finally {
+      this.#flows.delete(queue);
+    }
+  }
+}
+
+function programName(request: { interfaceName: string; attachType: AttachType }): string {
+  const hook = request.attachType === AttachType.ATTACH_TC_INGRESS ? "ingress" : "egress";
+  return `${request.interfaceName} ${hook}`;
+}
