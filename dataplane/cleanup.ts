@@ -2,12 +2,13 @@
 
 import { BpfProgram, detachClsact, queryClsact, TcxLink } from "../shared/ffi/bpf.ts";
 import { isErrno } from "../shared/ffi/errno.ts";
+import { exists, listDir, readText, rmdir, unlink } from "../shared/ffi/files.ts";
 import { ifIndextoname, umount } from "../shared/ffi/sys.ts";
 import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
 import { InstanceLock, socketLockPath } from "./lock.ts";
 import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
 import { DIRECTIONS } from "./programs/attachments.ts";
-import { listPins, type PinListing, unpin } from "./programs/pins.ts";
+import { listPins, type PinListing } from "./programs/pins.ts";
 
 /** What to clean up. */
 export interface CleanupOptions {
@@ -29,7 +30,7 @@ export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
   removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir, pins));
   removed.push(...removePins(pinDir, pins));
   for (const path of [socket, socketLockPath(socket)]) {
-    if (removeFile(path)) removed.push(`removed ${path}`);
+    if (unlink(path)) removed.push(`removed ${path}`);
   }
   if (removeDirectory(pinDir)) removed.push(`removed ${pinDir}`);
   if (unmountOwn()) removed.push(`unmounted ${BPFFS_PATH}`);
@@ -46,7 +47,7 @@ function detachLinks(pinDir: string, { links }: PinListing): string[] {
       link?.detach();
       lines.push(`detached ${direction} program from ${nameOf(ifindex)}`);
     }
-    unpin(path);
+    unlink(path);
   }
   return lines;
 }
@@ -69,7 +70,7 @@ function detachFilters(pinDir: string, { programs }: PinListing): string[] {
 
 function removePins(pinDir: string, { maps, programs }: PinListing): string[] {
   const files = [...programs.map(({ file }) => file), ...maps];
-  for (const file of files) unpin(`${pinDir}/${file}`);
+  for (const file of files) unlink(`${pinDir}/${file}`);
   return files.map((file) => `removed ${pinDir}/${file}`);
 }
 
@@ -107,11 +108,11 @@ function nameOf(ifindex: number): string {
 }
 
 function unmountOwn(): boolean {
-  const mounts = Deno.readTextFileSync("/proc/self/mountinfo").split("\n");
+  const mounts = readText("/proc/self/mountinfo").split("\n");
   const own = mounts.some((line) =>
     line.split(" ")[4] === BPFFS_PATH && line.includes(` - bpf ${BPFFS_SOURCE} `)
   );
-  if (!own || [...Deno.readDirSync(BPFFS_PATH)].length > 0) return false;
+  if (!own || listDir(BPFFS_PATH).length > 0) return false;
   try {
     umount(BPFFS_PATH);
     return true;
@@ -121,25 +122,9 @@ function unmountOwn(): boolean {
   }
 }
 
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-function removeFile(path: string): boolean {
-  if (!exists(path)) return false;
-  Deno.removeSync(path);
-  return true;
-}
-
 /** A directory that holds what is not ours stays. */
 function removeDirectory(path: string): boolean {
-  if (!exists(path) || [...Deno.readDirSync(path)].length > 0) return false;
-  Deno.removeSync(path);
+  if (!exists(path) || listDir(path).length > 0) return false;
+  rmdir(path);
   return true;
 }

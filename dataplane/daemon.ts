@@ -68,7 +68,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   );
   const links = stack.use(RtnetlinkSocket.openIn());
   const dataplane = await assemble(objects, links, options, stack);
-  const adopted = dataplane.attachments.adopt();
+  const adopted = await dataplane.attachments.adopt();
   removeOldPrograms(pinDir, objects.objectHash);
   startCollector(dataplane, stack);
   const server = createServer(dataplane);
@@ -122,6 +122,7 @@ async function assemble(
     },
     interfaces: () => links.linkList().map(({ index }) => index),
   });
+  stack.defer(() => attachments.idle());
   const statistics = new Counters(objects.map("STATISTICS"));
   const pods = new PodNames();
   const rules = new RuleNames();

@@ -1,6 +1,11 @@
 /** Two dataplanes never share a pin directory or a socket. */
 
 import { dirname } from "node:path";
+import type { Fd } from "../shared/ffi/fd.ts";
+import { exists, tryLock } from "../shared/ffi/files.ts";
+import { O_RDONLY, open, read } from "../shared/ffi/sys.ts";
+
+const LOCK_SUFFIX = ".lock";
 
 /** Another process holds what this one needs. */
 export class LockedError extends Error {
@@ -15,36 +20,31 @@ export class LockedError extends Error {
 
 /** Locks that the kernel takes back when the process ends, however it ends. */
 export class InstanceLock implements Disposable {
-  readonly #files: readonly Deno.FsFile[];
+  readonly #files: readonly Fd[];
 
-  private constructor(paths: readonly [path: string, options: Deno.OpenOptions][]) {
+  private constructor(paths: readonly string[]) {
     using stack = new DisposableStack();
-    this.#files = paths.map(([path, options]) => stack.use(openLocked(path, options)));
+    this.#files = paths.map((path) => stack.use(openLocked(path)));
     stack.move();
   }
 
   /**
    * Takes the locks of an existing pin directory and of a socket's path.
    *
-   * @throws LockedError
+   * @throws LockedError, SysError
    */
   static take(pinDir: string, socket: string): InstanceLock {
     const path = socketLockPath(socket);
     Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-    const lock = new InstanceLock([
-      [pinDir, { read: true }],
-      [path, { read: true, write: true, create: true, mode: 0o600 }],
-    ]);
-    const file = lock.#files.at(-1);
-    file?.truncateSync(0);
-    file?.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+    if (!exists(path)) Deno.writeTextFileSync(path, "", { mode: 0o600, create: true });
+    const lock = new InstanceLock([pinDir, path]);
+    Deno.writeTextFileSync(path, `${Deno.pid}\n`);
     return lock;
   }
 
-  /** As `take`, but of those of the two that are there; nothing is made. @throws LockedError */
+  /** As `take`, but of those of the two that are there; nothing is made. @throws LockedError, SysError */
   static takeExisting(pinDir: string, socket: string): InstanceLock {
-    const paths = [pinDir, socketLockPath(socket)].filter(exists);
-    return new InstanceLock(paths.map((path) => [path, { read: true }]));
+    return new InstanceLock([pinDir, socketLockPath(socket)].filter(exists));
   }
 
   [Symbol.dispose](): void {
@@ -54,29 +54,22 @@ export class InstanceLock implements Disposable {
 
 /** The file that is locked for a socket: the socket itself is made anew at each start. */
 export function socketLockPath(socket: string): string {
-  return `${socket}.lock`;
+  return `${socket}${LOCK_SUFFIX}`;
 }
 
-function openLocked(path: string, options: Deno.OpenOptions): Deno.FsFile {
-  const file = Deno.openSync(path, options);
-  if (file.tryLockSync(true)) return file;
-  using _held = file;
-  throw new LockedError(path, file.statSync().isFile ? readPid(file) : undefined);
+function openLocked(path: string): Fd {
+  using stack = new DisposableStack();
+  const file = stack.use(open(path, O_RDONLY));
+  if (!tryLock(file)) {
+    throw new LockedError(path, path.endsWith(LOCK_SUFFIX) ? readPid(file) : undefined);
+  }
+  stack.move();
+  return file;
 }
 
-function readPid(file: Deno.FsFile): number | undefined {
+function readPid(file: Fd): number | undefined {
   const bytes = new Uint8Array(16);
-  const count = file.readSync(bytes) ?? 0;
+  const count = read(file.fd, bytes);
   const pid = Number(new TextDecoder().decode(bytes.subarray(0, count)));
   return pid > 0 ? pid : undefined;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -2,6 +2,7 @@
 
 import { effectiveCapabilities, mount, statfsMagic } from "../shared/ffi/sys.ts";
 import { isErrno } from "../shared/ffi/errno.ts";
+import { exists, mkdir, readText } from "../shared/ffi/files.ts";
 
 /** The least kernel that is supported. */
 export const LEAST_KERNEL = { major: 6, minor: 1 } as const;
@@ -13,6 +14,8 @@ export const BPFFS_PATH = "/sys/fs/bpf";
 export const BPFFS_SOURCE = "novanet-bpf";
 
 const BPF_FS_MAGIC = 0xcafe4a11;
+
+const LOCKDOWN = "/sys/kernel/security/lockdown";
 
 /** Bits of linux/capability.h. */
 const CAP_NET_ADMIN = 12;
@@ -49,7 +52,7 @@ export function readMachineFacts(): MachineFacts {
   return {
     kernelRelease: Deno.osRelease(),
     btf: exists("/sys/kernel/btf/vmlinux"),
-    lockdown: readOr("/sys/kernel/security/lockdown", ""),
+    lockdown: exists(LOCKDOWN) ? readText(LOCKDOWN) : "",
     capabilities: effectiveCapabilities(),
   };
 }
@@ -69,7 +72,7 @@ export function preparePinDir(pinDir: string): string | undefined {
     if (!isBpffs(parent)) {
       return `${pinDir} is not on a bpf file system: mount one with "mount -t bpf bpf ${parent}"`;
     }
-    Deno.mkdirSync(pinDir, { recursive: true, mode: 0o700 });
+    makeFolders(pinDir);
     return undefined;
   } catch (error) {
     return `cannot prepare ${pinDir}: ${error instanceof Error ? error.message : error}`;
@@ -108,26 +111,14 @@ function isBpffs(path: string): boolean {
   }
 }
 
+function makeFolders(path: string): void {
+  if (exists(path)) return;
+  makeFolders(path.slice(0, path.lastIndexOf("/")) || "/");
+  mkdir(path, 0o700);
+}
+
 function nearestExisting(path: string): string {
   for (let at = path;; at = at.slice(0, at.lastIndexOf("/")) || "/") {
     if (at === "/" || exists(at)) return at;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-function readOr(path: string, absent: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return absent;
   }
 }

@@ -9,9 +9,14 @@ import {
   TcxLink,
 } from "../../shared/ffi/bpf.ts";
 import { isErrno } from "../../shared/ffi/errno.ts";
+import { unlink } from "../../shared/ffi/files.ts";
 import { ifIndextoname, ifNametoindex } from "../../shared/ffi/sys.ts";
 import { RpcCode } from "../../shared/rpc/errors.ts";
-import { linkPin, listPins, unpin } from "./pins.ts";
+import { SerialQueue } from "../queue/serial_queue.ts";
+import { linkPin, listPins } from "./pins.ts";
+
+/** More changes than pods that a node can have. */
+const MOST_QUEUED = 4096;
 
 /** How programs come onto hooks: by TCX links (Linux 6.6), else by filters on the clsact qdisc. */
 export type AttachMode = "tcx" | "clsact";
@@ -50,6 +55,8 @@ export interface AttachmentsOptions {
 /** Puts our programs on hooks and takes them off; other people's stay. All calls ask the kernel. */
 export class Attachments {
   readonly #options: AttachmentsOptions;
+  /** The kernel takes one change at a time, and milliseconds for each. */
+  readonly #queue = new SerialQueue(MOST_QUEUED);
 
   constructor(options: AttachmentsOptions) {
     this.#options = options;
@@ -66,42 +73,48 @@ export class Attachments {
    * @returns How many hooks have a program.
    * @throws SysError
    */
-  adopt(): number {
+  async adopt(): Promise<number> {
     const attachments = this.list();
     for (const { ifindex, direction, programId } of attachments) {
       const program = this.#options.programs[direction];
-      if (program.info().id !== programId) this.#put(ifindex, direction);
+      if (program.info().id !== programId) await this.#put(ifindex, direction);
     }
     return attachments.length;
   }
 
-  /** Puts the hook's program on an interface, unless it is there. @throws InterfaceNotFoundError, SysError */
-  attach(interfaceName: string, direction: Direction): void {
-    const ifindex = ifindexOf(interfaceName);
-    if (ifindex === undefined) throw new InterfaceNotFoundError(interfaceName);
-    try {
-      this.#put(ifindex, direction);
-    } catch (error) {
-      if (!isErrno(error, "ENODEV")) throw error;
-      throw new InterfaceNotFoundError(interfaceName, { cause: error });
-    }
+  /**
+   * Puts the hook's program on an interface, unless it is there.
+   *
+   * @throws InterfaceNotFoundError, QueueFullError, SysError
+   */
+  async attach(interfaceName: string, direction: Direction): Promise<void> {
+    await this.#queue.run(async () => {
+      const ifindex = ifindexOf(interfaceName);
+      if (ifindex === undefined) throw new InterfaceNotFoundError(interfaceName);
+      try {
+        await this.#put(ifindex, direction);
+      } catch (error) {
+        if (!isErrno(error, "ENODEV")) throw error;
+        throw new InterfaceNotFoundError(interfaceName, { cause: error });
+      }
+    });
   }
 
-  /** Takes our program off, if it is there. @returns whether it was @throws SysError */
-  detach(interfaceName: string, direction: Direction): boolean {
-    const ifindex = ifindexOf(interfaceName);
-    if (ifindex === undefined) {
-      this.prune();
-      return false;
-    }
-    if (this.mode === "clsact") return detachClsact(ifindex, direction, { removeQdisc: true });
-    const path = linkPin(this.#options.pinDir, ifindex, direction);
-    using link = openLink(path);
-    if (link === undefined) return false;
-    const attached = link.info().ifindex !== 0;
-    if (attached) link.detach();
-    unpin(path);
-    return attached;
+  /** Takes our program off, if it is there. @returns whether it was @throws QueueFullError, SysError */
+  async detach(interfaceName: string, direction: Direction): Promise<boolean> {
+    return await this.#queue.run(async () => {
+      const ifindex = ifindexOf(interfaceName);
+      if (ifindex === undefined) {
+        this.prune();
+        return false;
+      }
+      return await this.#take(ifindex, direction);
+    });
+  }
+
+  /** Waits until the changes that were asked for are made. */
+  async idle(): Promise<void> {
+    await this.#queue.idle();
   }
 
   /** What is attached now. Pins of interfaces that are gone are removed. @throws SysError */
@@ -114,7 +127,7 @@ export class Attachments {
     if (this.mode === "tcx") this.#listLinks();
   }
 
-  #put(ifindex: number, direction: Direction): void {
+  async #put(ifindex: number, direction: Direction): Promise<void> {
     const program = this.#options.programs[direction];
     if (this.mode === "clsact") {
       if (queryClsact(ifindex, direction) !== program.info().id) {
@@ -130,9 +143,20 @@ export class Attachments {
       return;
     }
     // The pin's interface has gone, and another one got its index.
-    unpin(path);
-    using link = TcxLink.attach(program, ifindex, direction);
+    unlink(path);
+    using link = await TcxLink.attachAsync(program, ifindex, direction);
     link.pin(path);
+  }
+
+  async #take(ifindex: number, direction: Direction): Promise<boolean> {
+    if (this.mode === "clsact") return detachClsact(ifindex, direction, { removeQdisc: true });
+    const path = linkPin(this.#options.pinDir, ifindex, direction);
+    using link = openLink(path);
+    if (link === undefined) return false;
+    const attached = link.info().ifindex !== 0;
+    if (attached) await link.detachAsync();
+    unlink(path);
+    return attached;
   }
 
   #listLinks(): Attachment[] {
@@ -144,7 +168,7 @@ export class Attachments {
       if (link === undefined) continue;
       const { ifindex, progId, attach } = link.info();
       const interfaceName = ifindex === 0 ? undefined : nameOf(ifindex);
-      if (interfaceName === undefined) unpin(path);
+      if (interfaceName === undefined) unlink(path);
       else attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
     }
     return attachments;

@@ -2,9 +2,10 @@
 
 import { BpfMap, BpfObject, BpfProgram, type MapSpec } from "../../shared/ffi/bpf.ts";
 import { isErrno } from "../../shared/ffi/errno.ts";
+import { unlink } from "../../shared/ffi/files.ts";
 import { getLogger } from "../../shared/log.ts";
 import type { Sizes } from "../sizes.ts";
-import { listPins, mapPin, PROGRAM_NAMES, type ProgramName, programPin, unpin } from "./pins.ts";
+import { listPins, mapPin, PROGRAM_NAMES, type ProgramName, programPin } from "./pins.ts";
 
 const log = getLogger("dataplane/load");
 
@@ -103,7 +104,7 @@ export class KernelObjects implements Disposable {
 /** Removes pins of programs of other builds: call it when no link uses them any more. */
 export function removeOldPrograms(pinDir: string, objectHash: string): void {
   for (const pin of listPins(pinDir).programs) {
-    if (pin.objectHash !== objectHash) unpin(`${pinDir}/${pin.file}`);
+    if (pin.objectHash !== objectHash) unlink(`${pinDir}/${pin.file}`);
   }
 }
 
@@ -226,7 +227,7 @@ function load(args: LoadArguments): Record<ProgramName, BpfProgram> {
   for (const name of PROGRAM_NAMES) {
     const program = stack.use(object.program(name));
     const path = programPin(pinDir, name, objectHash);
-    unpin(path);
+    unlink(path);
     program.pin(path);
     programs[name] = program;
   }

@@ -1,6 +1,7 @@
 /** Names in the pin directory. bpffs takes no dots in names. */
 
 import type { Direction } from "../../shared/ffi/bpf.ts";
+import { listDir } from "../../shared/ffi/files.ts";
 
 /** Version of the maps' layout: a changed struct gets a new one, so that old and new never meet. */
 export const LAYOUT_VERSION = 1;
@@ -72,21 +73,7 @@ export function sortPins(names: Iterable<string>): PinListing {
   return listing;
 }
 
-/** Lists a pin directory; one that does not exist is empty. */
+/** Lists a pin directory; one that does not exist is empty. @throws SysError */
 export function listPins(pinDir: string): PinListing {
-  try {
-    return sortPins([...Deno.readDirSync(pinDir)].map(({ name }) => name));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return sortPins([]);
-    throw error;
-  }
-}
-
-/** Removes a pin, if it is there. */
-export function unpin(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  return sortPins(listDir(pinDir));
 }

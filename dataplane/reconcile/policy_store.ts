@@ -28,7 +28,7 @@ import {
 } from "../policy/policy_shapes.ts";
 import { POLICY_KEY_BYTES, type PolicyDecision, PolicyTable } from "../policy/policy_table.ts";
 import { gracePeriod } from "./grace_period.ts";
-import { SerialQueue } from "./serial_queue.ts";
+import { SerialQueue } from "../queue/serial_queue.ts";
 
 /** The kernel objects that hold policy. */
 export interface PolicyMaps {

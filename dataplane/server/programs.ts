@@ -19,15 +19,15 @@ interface HookRequest {
 /** The handlers of AttachProgram and DetachProgram. */
 export function programHandlers({ attachments }: Dataplane): ServiceImpl<typeof DataplaneControl> {
   return {
-    attachProgram(request: HookRequest) {
+    async attachProgram(request: HookRequest) {
       const { interfaceName, direction } = parseHook(request);
-      attachments.attach(interfaceName, direction);
+      await attachments.attach(interfaceName, direction);
       log.debug("attached", { interface: interfaceName, direction });
       return {};
     },
-    detachProgram(request: HookRequest) {
+    async detachProgram(request: HookRequest) {
       const { interfaceName, direction } = parseHook(request);
-      const known = attachments.detach(interfaceName, direction);
+      const known = await attachments.detach(interfaceName, direction);
       log.debug("detached", { interface: interfaceName, direction, known });
       return {};
     },

@@ -87,6 +87,20 @@ const SYMBOLS = {
   /** int32_t nv_drop_foreign_peers(const char *path, uint32_t allowed) */
   nv_drop_foreign_peers: { parameters: ["buffer", "u32"], result: "i32" },
 
+  // files.c
+  /** int32_t nv_mkdir(const char *path, uint32_t mode) */
+  nv_mkdir: { parameters: ["buffer", "u32"], result: "i32" },
+  /** int32_t nv_rmdir(const char *path) */
+  nv_rmdir: { parameters: ["buffer"], result: "i32" },
+  /** int32_t nv_unlink(const char *path) */
+  nv_unlink: { parameters: ["buffer"], result: "i32" },
+  /** int32_t nv_exists(const char *path) */
+  nv_exists: { parameters: ["buffer"], result: "i32" },
+  /** int32_t nv_list_dir(const char *path, char *names, uint32_t size) */
+  nv_list_dir: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
+  /** int32_t nv_try_lock(int32_t fd) */
+  nv_try_lock: { parameters: ["i32"], result: "i32" },
+
   // netns.c
   /** int32_t nv_netns_socket(int32_t netns_fd, int32_t domain, int32_t type, int32_t protocol) */
   nv_netns_socket: { parameters: ["i32", "i32", "i32", "i32"], result: "i32" },
@@ -219,12 +233,26 @@ const SYMBOLS = {
   // attach.c
   /** int32_t nv_tcx_attach(int32_t prog_fd, uint32_t ifindex, uint32_t attach_type) */
   nv_tcx_attach: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  /** nv_tcx_attach on a thread of its own */
+  tcx_attach_async: {
+    name: "nv_tcx_attach",
+    parameters: ["i32", "u32", "u32"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** int32_t nv_tcx_query(uint32_t ifindex, uint32_t attach_type, uint32_t *prog_ids, uint32_t *link_ids, uint32_t *count) */
   nv_tcx_query: { parameters: ["u32", "u32", "buffer", "buffer", "buffer"], result: "i32" },
   /** int32_t nv_link_update(int32_t link_fd, int32_t prog_fd) */
   nv_link_update: { parameters: ["i32", "i32"], result: "i32" },
   /** int32_t nv_link_detach(int32_t link_fd) */
   nv_link_detach: { parameters: ["i32"], result: "i32" },
+  /** nv_link_detach on a thread of its own */
+  link_detach_async: {
+    name: "nv_link_detach",
+    parameters: ["i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** int32_t nv_link_by_id(uint32_t id) */
   nv_link_by_id: { parameters: ["u32"], result: "i32" },
   /** int32_t nv_link_info(int32_t link_fd, struct nv_link_info *out) */

@@ -74,6 +74,22 @@ export class TcxLink implements Disposable {
     return new TcxLink(new Fd(check(what, fd), what));
   }
 
+  /**
+   * As attach(), on a thread of its own: the kernel takes milliseconds. The program must stay open until the
+   * promise is settled.
+   * @throws SysError ENODEV, EINVAL before Linux 6.6
+   */
+  static async attachAsync(
+    program: BpfProgram,
+    ifindex: number,
+    direction: Direction,
+  ): Promise<TcxLink> {
+    const type = ATTACH_TYPES[direction];
+    const fd = await shim().tcx_attach_async(program.fd, ifindex, type);
+    const what = `tcx ${direction} link of interface ${ifindex}`;
+    return new TcxLink(new Fd(check(what, fd), what));
+  }
+
   /** @throws SysError ENOENT when nothing is pinned there, EINVAL when it is no TCX link */
   static openPinned(path: string): TcxLink {
     const fd = check(`open ${path}`, shim().nv_open_pinned(cString(path)));
@@ -123,6 +139,11 @@ export class TcxLink implements Disposable {
   /** Takes the program off, pins or not. @throws SysError */
   detach(): void {
     check(`detach of ${this.#fd.what}`, shim().nv_link_detach(this.fd));
+  }
+
+  /** As detach(), on a thread of its own. Not to be closed until the promise is settled. @throws SysError */
+  async detachAsync(): Promise<void> {
+    check(`detach of ${this.#fd.what}`, await shim().link_detach_async(this.fd));
   }
 
   /** Closes the descriptor; without a pin the program is taken off. */
