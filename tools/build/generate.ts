@@ -38,6 +38,10 @@ const generatorSources = () =>
     (path) => /^tools\/(abi\/)?[a-z_]+\.ts$/.test(path) && !path.endsWith("_test.ts"),
   );
 
+/** TypeScript of a folder, without its tests: what a page of documentation is made from. */
+const sourcesUnder = (folder: string) =>
+  filesUnder(folder, (path) => path.endsWith(".ts") && !path.endsWith("_test.ts"));
+
 /** A step that is one of our own generators in tools/. */
 function generator(
   tool: string,
@@ -66,6 +70,22 @@ export function generateSteps(target: Target): Step[] {
       after: ["proto"],
       inputs: protos,
       outputs: () => ["docs/api.md"],
+    }),
+    generator("tools/gen_config_docs.ts", {
+      name: "config-docs",
+      inputs: () => [
+        ...sourcesUnder("agent/config"),
+        "cni/config.ts",
+        "dataplane/flags.ts",
+        "dataplane/sizes.ts",
+        "shared/log.ts",
+      ],
+      outputs: () => ["docs/configuration.md"],
+    }),
+    generator("tools/gen_metrics_docs.ts", {
+      name: "metrics-docs",
+      inputs: () => ["agent/config/fields.ts", "agent/metrics/catalogue.ts"],
+      outputs: () => ["docs/metrics.md"],
     }),
     generator("tools/gen_abi.ts", {
       name: "abi",

@@ -1,11 +1,17 @@
 import { contentHash, filesUnder } from "../build/files.ts";
 
+const GENERATED_PAGES: ReadonlySet<string> = new Set([
+  "docs/api.md",
+  "docs/configuration.md",
+  "docs/metrics.md",
+]);
+
 /** Every committed file that the build generates. */
 function generatedFiles(): string[] {
   return [
     ...filesUnder("shared/gen", () => true),
     ...filesUnder("bpf/lib/gen", () => true),
-    ...filesUnder("docs", (path) => path === "docs/api.md"),
+    ...filesUnder("docs", (path) => GENERATED_PAGES.has(path)),
   ];
 }
 
