@@ -115,6 +115,7 @@ function startHttp({ parts, spool }: Assembly, resources: AsyncDisposableStack):
         identities: registry.identities().length,
         addresses: registry.addresses,
         pendingDeletes: spool.pending,
+        flowSubscribers: flows.subscribers,
         policyErrors: enforcer.snapshot.errors.length,
         warnings: parts.warnings().length,
         flowEvents: flows.events,

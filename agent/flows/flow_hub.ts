@@ -36,6 +36,11 @@ export class FlowHub {
     this.#queueSize = queueSize;
   }
 
+  /** Subscriptions that are open. */
+  get subscribers(): number {
+    return this.#subscribers.size;
+  }
+
   /** Events that came from the dataplane. */
   get events(): bigint {
     return this.#events;

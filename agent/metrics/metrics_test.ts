@@ -17,6 +17,7 @@ const SNAPSHOT: MetricSnapshot = {
   identities: 2,
   addresses: { used: 3, total: 253 },
   pendingDeletes: 1,
+  flowSubscribers: 0,
   policyErrors: 0,
   warnings: 2,
   flowEvents: 9n,
