@@ -10,6 +10,9 @@ import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
 import { DIRECTIONS } from "./programs/attachments.ts";
 import { listPins, type PinListing } from "./programs/pins.ts";
 
+/** What the kernel itself puts into each bpffs. */
+const KERNEL_FILES: ReadonlySet<string> = new Set(["maps.debug", "progs.debug"]);
+
 /** What to clean up. */
 export interface CleanupOptions {
   readonly pinDir: string;
@@ -112,7 +115,8 @@ function unmountOwn(): boolean {
   const own = mounts.some((line) =>
     line.split(" ")[4] === BPFFS_PATH && line.includes(` - bpf ${BPFFS_SOURCE} `)
   );
-  if (!own || listDir(BPFFS_PATH).length > 0) return false;
+  const used = listDir(BPFFS_PATH).some((name) => !KERNEL_FILES.has(name));
+  if (!own || used) return false;
   try {
     umount(BPFFS_PATH);
     return true;

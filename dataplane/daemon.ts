@@ -94,7 +94,7 @@ async function assemble(
   options: DaemonOptions,
   stack: AsyncDisposableStack,
 ): Promise<Dataplane> {
-  const state = new DatapathStateMap(objects.map("DATAPATH_STATE"));
+  const state = stack.use(new DatapathStateMap(objects.map("DATAPATH_STATE")));
   const configMap = new ConfigMap(objects.map("CONFIG"));
   const hz = state.value.hz || await readHz(objects.program("collect_garbage"));
   const config = new ConfigStore(configMap, state, hz);

@@ -33,6 +33,7 @@ enum {
 	BPF_NOEXIST = 1,
 	BPF_EXIST = 2,
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_MMAPABLE = 1024,
 };
 
 /* tc verdicts. UNSPEC hands the packet to the next program on the hook, so that other people's filters still run;

@@ -211,6 +211,7 @@ struct datapath_state {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE); /* user space stores word by word, each in one piece */
 	__type(key, __u32);
 	__type(value, struct datapath_state);
 } DATAPATH_STATE SEC(".maps");

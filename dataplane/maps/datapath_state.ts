@@ -1,19 +1,22 @@
 /** The one element of DATAPATH_STATE: what the programs read on every packet. */
 
-import type { BpfMap } from "../../shared/ffi/bpf.ts";
+import { type BpfMap, MappedArray } from "../../shared/ffi/bpf.ts";
 import { type DatapathState, DatapathStateCodec } from "../../shared/gen/abi.ts";
-import { u32Key } from "./bytes.ts";
+import { u32Key, viewOf } from "./bytes.ts";
 
 const KEY = u32Key(0);
 
-/** Typed access to DATAPATH_STATE. Keeps a copy of the element, which nobody else writes. */
-export class DatapathStateMap {
-  readonly #map: BpfMap;
+/**
+ * Typed access to DATAPATH_STATE. Keeps a copy of the element, which nobody else writes, and changes the
+ * element in mapped memory, a 64-bit word at a time.
+ */
+export class DatapathStateMap implements Disposable {
+  readonly #memory: MappedArray;
   #value: DatapathState;
 
   /** @param map Stays the caller's. @throws SysError */
   constructor(map: BpfMap) {
-    this.#map = map;
+    this.#memory = new MappedArray(map);
     const bytes = map.lookup(KEY) ?? new Uint8Array(DatapathStateCodec.size);
     this.#value = DatapathStateCodec.decode(bytes);
   }
@@ -23,24 +26,32 @@ export class DatapathStateMap {
     return this.#value;
   }
 
-  /** Changes some members; the others are overwritten with themselves. @throws SysError */
+  /** Changes some members: the generations, which share the first word, at once and last of all. */
   write(changes: Partial<DatapathState>): void {
     const value = { ...this.#value, ...changes };
-    this.#map.update(KEY, DatapathStateCodec.encode(value));
+    const view = viewOf(DatapathStateCodec.encode(value));
+    for (let word = view.byteLength / 8 - 1; word >= 0; word--) {
+      this.#memory.store(0, word, view.getBigUint64(word * 8, true));
+    }
     this.#value = value;
   }
 
-  /** Has living connections judged again at their next packet. @throws SysError */
+  /** Has living connections judged again at their next packet. */
   judgeAgain(): void {
     this.write({ evaluationGeneration: next(this.#value.evaluationGeneration) });
   }
 
-  /** Puts the staged policy set in force, and has living connections judged by it. @throws SysError */
+  /** Puts the staged policy set in force, and has living connections judged by it. */
   flip(): void {
     this.write({
       policyGeneration: this.nextPolicyGeneration,
       evaluationGeneration: next(this.#value.evaluationGeneration),
     });
+  }
+
+  /** Unmaps the element. */
+  [Symbol.dispose](): void {
+    this.#memory.close();
   }
 
   /** The generation that `flip` makes the active one. */

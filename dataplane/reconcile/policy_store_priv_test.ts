@@ -19,7 +19,7 @@ const { ALLOW, DENY } = PolicyAction;
 const CIDR_A = 2 ** 24;
 const CIDR_B = 2 ** 24 + 1;
 
-function mapsOf(objects: KernelObjects): PolicyMaps {
+function mapsOf(objects: KernelObjects) {
   return {
     policies: new PoliciesMap(objects.map("POLICIES")),
     shapes: new PolicyShapesMap(objects.map("POLICY_SHAPES")),
@@ -80,6 +80,7 @@ async function withMaps(
   using objects = await openTestObjects(bpffs, { policyMax });
   await using stack = new AsyncDisposableStack();
   const maps = mapsOf(objects);
+  stack.use(maps.state);
   const open = async () => {
     const store = await PolicyStore.open(maps);
     stack.defer(() => store.idle());

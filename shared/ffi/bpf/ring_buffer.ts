@@ -2,40 +2,16 @@
  * Reading an eBPF ring buffer in mapped memory (kernel/bpf/ringbuf.c): records are walked where the
  * kernel wrote them, with no system call for each.
  */
-import { check, UseAfterCloseError } from "../errno.ts";
+import { UseAfterCloseError } from "../errno.ts";
 import { shim } from "../library.ts";
 import { waitReadable, Waker } from "../sys.ts";
 import type { BpfMap } from "./map.ts";
+import { Mapping, PROT_READ, PROT_WRITE } from "./mapping.ts";
 
-const PROT_READ = 1;
-const PROT_WRITE = 2;
-const MAP_SHARED = 1;
 const HEADER_BYTES = 8;
 // Of a record's first 32 bits: bit 31 says that it is still being written, bit 30 that it is void.
 const DISCARDED = 0x40000000;
 const LENGTH_MASK = 0x3fffffff;
-
-/** Mapped memory as an ArrayBuffer that is taken back before the memory goes. */
-class Mapping {
-  readonly buffer: ArrayBuffer;
-  readonly #address: Deno.PointerObject;
-
-  constructor(fd: number, readonly size: number, protection: number, offset: number) {
-    const out = new BigUint64Array(1);
-    const result = shim().nv_mmap(fd, BigInt(size), protection, MAP_SHARED, BigInt(offset), out);
-    check("mmap of a ring buffer", result);
-    const address = Deno.UnsafePointer.create(out[0] ?? 0n);
-    if (!address) throw new TypeError("mmap gave a null pointer");
-    this.#address = address;
-    this.buffer = Deno.UnsafePointerView.getArrayBuffer(address, size);
-  }
-
-  unmap(): void {
-    // Detaches every view: one that somebody kept throws instead of reading what is not there.
-    this.buffer.transfer(0);
-    check("munmap", shim().nv_munmap(this.#address, BigInt(this.size)));
-  }
-}
 
 /** The one reader of a ring buffer. */
 export class RingBuffer implements Disposable {
