@@ -1,0 +1,198 @@
+import {
+  type FlowEvent,
+  FlowEventSchema,
+  PolicyAction,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Ipv4 } from "../../shared/net/ipv4.ts";
+import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
+import { agentControl, agentDaemon } from "../agent.ts";
+import { CliError, daemonError } from "../errors.ts";
+import { ExitCode } from "../exit_codes.ts";
+import type { Io } from "../io.ts";
+import * as labels from "../labels.ts";
+import { messageJson } from "../message_json.ts";
+import type { OptionsOf } from "../options.ts";
+import { type Column, Printer, type View } from "../output.ts";
+import { clock, rfc3339 } from "../time.ts";
+
+/** Options of flows and of drops. */
+export type FlowOptions = OptionsOf<"flows"> | OptionsOf<"drops">;
+
+/** What of the options selects events. */
+export type FlowFilter = Pick<
+  FlowOptions,
+  "pods" | "namespaces" | "addresses" | "ports" | "protocols" | "verdict"
+>;
+
+const RECONNECT_MS = 1000;
+
+const TIME: Column<FlowEvent> = {
+  header: "TIMESTAMP",
+  text: (event, terminal) => terminal ? clock(event.wallTimeUnixNs) : rfc3339(event.wallTimeUnixNs),
+  width: 12,
+};
+
+/** The columns of wire/novanet.md section 8. */
+const COMMON: readonly Column<FlowEvent>[] = [
+  TIME,
+  { header: "SRC_IP", text: (event) => labels.addressLabel(event.srcIp), width: 15 },
+  { header: "DST_IP", text: (event) => labels.addressLabel(event.dstIp), width: 15 },
+  { header: "SRC_ID", text: (event) => String(event.srcIdentity) },
+  { header: "DST_ID", text: (event) => String(event.dstIdentity) },
+  { header: "PROTO", text: (event) => labels.protocolLabel(event.protocol) },
+  { header: "PORT", text: (event) => portText(event, event.dstPort), width: 5 },
+  {
+    header: "VERDICT",
+    text: (event) => labels.verdictLabel(event.verdict),
+    color: (event) => event.verdict === PolicyAction.ALLOW ? "green" : "red",
+  },
+  { header: "BYTES", text: (event) => String(event.bytes), width: 7 },
+];
+
+const DROP_REASON: Column<FlowEvent> = {
+  header: "DROP_REASON",
+  text: (event) => labels.dropReasonLabel(event.dropReason),
+  width: 14,
+  color: () => "red",
+};
+
+/** Ours. RULE is last: it is long. */
+const OWN: readonly Column<FlowEvent>[] = [
+  { header: "SRC_PORT", text: (event) => portText(event, event.srcPort), wide: true },
+  { header: "PACKETS", text: (event) => String(event.packets), wide: true },
+  {
+    header: "EVENT",
+    text: (event) => labels.eventTypeLabel(event.eventType),
+    width: 6,
+    wide: true,
+  },
+  { header: "FLAGS", text: flagsText, width: 11, wide: true },
+  {
+    header: "SRC_POD",
+    text: (event) => labels.podLabel(event.srcNamespace, event.srcPod),
+    width: 16,
+  },
+  {
+    header: "DST_POD",
+    text: (event) => labels.podLabel(event.dstNamespace, event.dstPod),
+    width: 16,
+  },
+  { header: "DIRECTION", text: (event) => labels.directionLabel(event.direction) },
+  { header: "REPLY", text: (event) => event.isReply ? "yes" : "no" },
+  {
+    header: "DECIDED_BY",
+    text: (event) => labels.directionLabel(event.ruleDirection),
+    wide: true,
+  },
+  { header: "RULE", text: (event) => labels.orDash(event.rule) },
+];
+
+/** How events are printed. @param drops with the reason, after the columns of flows. */
+export function flowView(drops: boolean): View<FlowEvent> {
+  return {
+    columns: [...COMMON, { ...DROP_REASON, ...(drops ? {} : { wide: true as const }) }, ...OWN],
+    json: (event) => ({
+      time: rfc3339(event.wallTimeUnixNs),
+      ...messageJson(FlowEventSchema, event),
+      src_ip: labels.addressLabel(event.srcIp),
+      dst_ip: labels.addressLabel(event.dstIp),
+      protocol_name: labels.protocolLabel(event.protocol),
+    }),
+  };
+}
+
+/**
+ * `flows` and `drops`: prints events until Ctrl-C, the limit or, without --watch, the agent's end.
+ *
+ * @throws {CliError}
+ */
+export async function flows(options: FlowOptions, io: Io): Promise<void> {
+  const printer = new Printer(io, options, flowView(options.command === "drops"));
+  const signal = io.interrupted();
+  const daemon = agentDaemon(options);
+  await printer.start();
+  const progress = { left: options.limit ?? Infinity };
+  while (!signal.aborted) {
+    try {
+      await printEvents(options, io, printer, progress, signal);
+      if (progress.left === 0) return;
+      throw new CliError(ExitCode.UNREACHABLE, "novanet-agent ended the stream");
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const error = daemonError(daemon, thrown);
+      if (!options.watch || !isPassing(thrown, error)) throw error;
+      await io.stderr.write(`Note: ${error.message}; trying again\n`);
+      await io.sleep(RECONNECT_MS, signal);
+    }
+  }
+}
+
+function isPassing(thrown: unknown, error: CliError): boolean {
+  return thrown instanceof CliError ||
+    (thrown instanceof RpcError && thrown.code === RpcCode.UNAVAILABLE &&
+      error.exitCode === ExitCode.UNREACHABLE);
+}
+
+/** Prints the events of one connection. @param progress how many may still be printed; counted down. */
+async function printEvents(
+  options: FlowOptions,
+  io: Io,
+  printer: Printer<FlowEvent>,
+  progress: { left: number },
+  signal: AbortSignal,
+): Promise<void> {
+  using agent = agentControl(options);
+  const request = { identityFilter: options.identity, dropsOnly: options.command === "drops" };
+  for await (const event of agent.streamAgentFlows(request, { signal })) {
+    if (event.lostEvents > 0n) {
+      const before = rfc3339(event.wallTimeUnixNs);
+      await io.stderr.write(`Note: ${event.lostEvents} events were lost before ${before}\n`);
+    }
+    if (!matches(options, event)) continue;
+    await printer.next(event);
+    if (--progress.left === 0) return;
+  }
+}
+
+/** One end of a flow. */
+interface End {
+  readonly ip: number;
+  readonly port: number;
+  readonly pod: string;
+  readonly namespace: string;
+}
+
+/** @returns whether an event passes all filters; pod and namespace must hold at the same end. */
+export function matches(filter: FlowFilter, event: FlowEvent): boolean {
+  const ends: readonly End[] = [
+    { ip: event.srcIp, port: event.srcPort, pod: event.srcPod, namespace: event.srcNamespace },
+    { ip: event.dstIp, port: event.dstPort, pod: event.dstPod, namespace: event.dstNamespace },
+  ];
+  const { pods, namespaces, addresses, ports, protocols, verdict } = filter;
+  return ends.some((end) => isPod(end, pods) && isIn(namespaces, end.namespace)) &&
+    (addresses.length === 0 ||
+      ends.some(({ ip }) => addresses.some((cidr) => cidr.contains(Ipv4.fromU32(ip))))) &&
+    ends.some(({ port }) => isIn(ports, port)) &&
+    isIn(protocols, event.protocol) &&
+    (verdict === undefined || verdict === labels.verdictLabel(event.verdict).toLowerCase());
+}
+
+function isPod({ pod, namespace }: End, pods: FlowFilter["pods"]): boolean {
+  return pods.length === 0 ||
+    pods.some((ref) => ref.name === pod && (ref.namespace ?? namespace) === namespace);
+}
+
+/** No alternatives let everything pass. */
+function isIn<T>(alternatives: readonly T[], value: T): boolean {
+  return alternatives.length === 0 || alternatives.includes(value);
+}
+
+function portText(event: FlowEvent, port: number): string {
+  return labels.hasPorts(event.protocol) ? String(port) : "-";
+}
+
+/** TCP flags, or type and code of ICMP. */
+function flagsText(event: FlowEvent): string {
+  if (event.protocol === 1) return `${event.icmpType}/${event.icmpCode}`;
+  return labels.tcpFlagsLabel(event.tcpFlags);
+}

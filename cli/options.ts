@@ -1,0 +1,347 @@
+import { group, merge, object, or } from "@optique/core/constructs";
+import { runParser } from "@optique/core/facade";
+import { lineBreak, type Message, message, text } from "@optique/core/message";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
+import type { InferValue, Mode, Parser } from "@optique/core/parser";
+import { argument, command, constant, flag, option } from "@optique/core/primitives";
+import { choice, integer, string } from "@optique/core/valueparser";
+import { versionLine } from "../shared/version.ts";
+import { EXIT_CODE_MEANINGS, ExitCode } from "./exit_codes.ts";
+import { FORMATS } from "./output.ts";
+import { address, namespaceName, podRef, protocol } from "./values.ts";
+
+/** The program's name. */
+export const PROGRAM = "novanetctl";
+
+const path = (metavar: "PATH" | "FILE") => string({ metavar });
+const count = (metavar: "N" | "BYTES" | "SECONDS", min: number, max: number) =>
+  integer({ metavar, min, max });
+
+const globals = object("Options of every command", {
+  agentSocket: withDefault(
+    option("--agent-socket", path("PATH"), { description: message`Socket of novanet-agent.` }),
+    "/run/novanet/novanet.sock",
+  ),
+  dataplaneSocket: withDefault(
+    option("--dataplane-socket", path("PATH"), {
+      description: message`Socket of novanet-dataplane; sysdump asks there too.`,
+    }),
+    "/run/novanet/dataplane.sock",
+  ),
+  output: withDefault(
+    option("-o", "--output", choice(FORMATS, { metavar: "FORMAT" }), {
+      description:
+        message`How to print. A stream is one JSON object a line or one YAML document an event.`,
+    }),
+    "table",
+  ),
+  watch: withDefault(
+    flag("--watch", {
+      description:
+        message`Print again and again until Ctrl-C; a stream connects again when it breaks.`,
+    }),
+    false,
+  ),
+  interval: withDefault(
+    option("--interval", count("SECONDS", 1, 3600), {
+      description: message`With --watch: time between two looks.`,
+    }),
+    2,
+  ),
+  noColor: withDefault(
+    flag("--no-color", { description: message`No colors; the variable NO_COLOR does the same.` }),
+    false,
+  ),
+  noHeaders: withDefault(
+    flag("--no-headers", { description: message`Tables without their first line.` }),
+    false,
+  ),
+});
+
+const namespaces = multiple(
+  option("-n", "--namespace", namespaceName(), {
+    description: message`Only pods of this namespace; repeatable.`,
+  }),
+);
+
+/** Filters of flows and drops. Values of one filter are alternatives; all filters must hold. */
+const filters = object("Filters", {
+  identity: withDefault(
+    option("--identity", integer({ metavar: "ID", min: 0, max: 2 ** 32 - 1 }), {
+      description: message`Only with this identity at either end; 0 is all. The agent filters.`,
+    }),
+    0,
+  ),
+  pods: multiple(
+    option("--pod", podRef(), {
+      description:
+        message`Only with this pod at either end, as NAME or NAMESPACE/NAME; repeatable.`,
+    }),
+  ),
+  namespaces,
+  addresses: multiple(
+    option("--ip", "--address", address(), {
+      description: message`Only with an address in it at either end; repeatable.`,
+    }),
+  ),
+  ports: multiple(
+    option("--port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+      description: message`Only with this port at either end; repeatable.`,
+    }),
+  ),
+  protocols: multiple(
+    option("--protocol", protocol(), {
+      description: message`Only this protocol, by name or number; repeatable.`,
+    }),
+  ),
+  verdict: optional(
+    option("--verdict", choice(["allow", "deny"], { caseInsensitive: true, metavar: "VERDICT" }), {
+      description: message`Only with this verdict.`,
+    }),
+  ),
+  limit: optional(
+    option("--limit", "--count", count("N", 1, Number.MAX_SAFE_INTEGER), {
+      description: message`End after so many events that pass the filters.`,
+    }),
+  ),
+});
+
+const commands = {
+  status: define("status", "Show the node's state", {
+    what:
+      `Shows the agent's state: addresses, connections, how full the tables are, what stands in the way of traffic. 
+JSON and YAML leave out what is zero, false or empty.`,
+    examples: ["novanetctl status", "novanetctl status -o json", "novanetctl status --watch"],
+  }, object({ command: constant("status") })),
+  flows: define("flows", "Watch connections as they happen", {
+    what:
+      `Prints an event for each new connection, each change of it and its end, until Ctrl-C. RULE names the policy rule that 
+decided. PORT is the destination's. Events that were lost on the way are counted on stderr.`,
+    examples: [
+      "novanetctl flows --pod shop/web-0 --port 8080",
+      "novanetctl flows -n shop --verdict deny --limit 10",
+      "novanetctl flows -o json | jq .rule",
+    ],
+  }, merge(object({ command: constant("flows") }), filters)),
+  drops: define("drops", "Watch packets that are dropped, and why", {
+    what:
+      `Prints dropped packets with the reason and, when policy did it, the rule that did it: NAMESPACE/POLICY:ingress[i] or 
+:egress[i], NAMESPACE/POLICY:ingress[default-deny] when the policy isolates the pod and no rule allows the packet, default-deny when the 
+cluster's default did it. Repeats of one drop come as one event with a count.`,
+    examples: [
+      "novanetctl drops",
+      "novanetctl drops --pod web-0 -o wide",
+      "novanetctl drops --ip 10.244.0.0/24",
+    ],
+  }, merge(object({ command: constant("drops") }), filters)),
+  policy: define("policy", "List the policy in force", {
+    what:
+      `Lists the policy entries as they are in the dataplane. Identities are those of "novanetctl identity"; * is any.`,
+    examples: ["novanetctl policy", "novanetctl policy -o wide", "novanetctl policy -o json"],
+  }, object({ command: constant("policy") })),
+  identity: define("identity", "List identities and their labels", {
+    what:
+      `Lists the identities in use: a number for each set of labels, and how many pods have it.`,
+    examples: ["novanetctl identity", "novanetctl identity -o yaml"],
+  }, object({ command: constant("identity") })),
+  pods: define("pods", "List the node's pods", {
+    what: `Lists the pods that the agent knows, those half added or half deleted too.`,
+    examples: ["novanetctl pods", "novanetctl pods -n shop -o wide"],
+  }, object({ command: constant("pods"), namespaces })),
+  tunnels: define("tunnels", "List tunnels to other nodes", {
+    what: `Lists the tunnels to other nodes.`,
+    examples: ["novanetctl tunnels"],
+  }, object({ command: constant("tunnels") })),
+  egress: define("egress", "List egress policies", {
+    what: `Lists the policies for traffic that leaves the cluster.`,
+    examples: ["novanetctl egress"],
+  }, object({ command: constant("egress") })),
+  metrics: define("metrics", "Show counters", {
+    what:
+      `Shows counters of agent and dataplane: connections, events, drops by reason, how full each table is.`,
+    examples: ["novanetctl metrics", "novanetctl metrics --watch --interval 5"],
+  }, object({ command: constant("metrics") })),
+  capture: define(
+    "capture",
+    "Capture a pod's packets as pcap",
+    {
+      what:
+        `Writes what a pod sends and receives as pcap, as its own interface sees it, until Ctrl-C. Packets between pods of one node do 
+not show on the host's interfaces, so tcpdump there misses them.`,
+      examples: [
+        "novanetctl capture web-0 -n shop -w web.pcap",
+        "novanetctl capture shop/web-0 | tcpdump -n -r -",
+        "novanetctl capture shop/web-0 --limit 100 -w -",
+      ],
+    },
+    object({
+      command: constant("capture"),
+      pod: argument(podRef(), { description: message`The pod, as NAME or NAMESPACE/NAME.` }),
+      namespace: optional(
+        option("-n", "--namespace", namespaceName(), {
+          description: message`The pod's namespace, "default" when not given.`,
+        }),
+      ),
+      write: optional(
+        option("-w", "--write", path("FILE"), {
+          description:
+            message`File to write, - for standard output, which is the default in a pipe.`,
+        }),
+      ),
+      snaplen: withDefault(
+        option("--snaplen", count("BYTES", 64, 65535), {
+          description: message`Bytes to keep of each packet.`,
+        }),
+        65535,
+      ),
+      limit: optional(
+        option("--limit", "--count", count("N", 1, Number.MAX_SAFE_INTEGER), {
+          description: message`End after so many packets.`,
+        }),
+      ),
+    }),
+  ),
+  sysdump: define(
+    "sysdump",
+    "Collect what a bug report needs",
+    {
+      what:
+        `Writes a tar.gz with the state of agent and dataplane. It holds names, labels and addresses of pods, no secrets. With a daemon 
+down it holds what the other one says.`,
+      examples: ["novanetctl sysdump", "novanetctl sysdump -w /tmp/node1.tar.gz"],
+    },
+    object({
+      command: constant("sysdump"),
+      write: optional(
+        option("-w", "--write", path("FILE"), {
+          description:
+            message`File to write, - for standard output; novanet-sysdump-TIME.tar.gz when not given.`,
+        }),
+      ),
+    }),
+  ),
+};
+
+const parser = merge(
+  or(
+    group("Look", or(commands.status, commands.flows, commands.drops, commands.metrics)),
+    group(
+      "List",
+      or(
+        commands.policy,
+        commands.identity,
+        commands.pods,
+        commands.tunnels,
+        commands.egress,
+      ),
+    ),
+    group("Collect", or(commands.capture, commands.sysdump)),
+  ),
+  globals,
+);
+
+/** The command line, parsed; `command` says which command's options are there. */
+export type Options = InferValue<typeof parser>;
+
+/** Options that every command has. */
+export type GlobalOptions = InferValue<typeof globals>;
+
+/** Options of one command. */
+export type OptionsOf<C extends Options["command"]> = Extract<Options, { readonly command: C }>;
+
+/** Names of the commands with options of their own, in the order of the help. */
+export const COMMAND_NAMES = Object.keys(commands) as (keyof typeof commands)[];
+
+/** Help, version, completion or a wrong command line: all that is left to do is to print it. */
+export interface Finished {
+  readonly exitCode: ExitCode;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Parses a command line.
+ *
+ * @param args without the program's name; none is `--help`.
+ * @param columns width for help, `undefined` for no limit.
+ */
+export function parseArgs(
+  args: readonly string[],
+  columns?: number,
+): { readonly options: Options } | { readonly finished: Finished } {
+  let stdout = "";
+  let stderr = "";
+  const finish = (exitCode: number) => ({
+    finished: { exitCode: exitCode === 0 ? ExitCode.OK : ExitCode.USAGE, stdout, stderr },
+  });
+  const shown = { onShow: finish };
+  return runParser(
+    parser.map((options) => ({ options })),
+    PROGRAM,
+    args.length === 0 ? ["--help"] : args,
+    {
+      help: {
+        command: { group: "Other" },
+        option: { names: ["-h", "--help"], group: "Other" },
+        ...shown,
+      },
+      version: {
+        value: versionLine(PROGRAM),
+        command: { group: "Other" },
+        option: { names: ["-V", "--version"], group: "Other" },
+        ...shown,
+      },
+      completion: { command: { group: "Other" }, ...shown },
+      brief: message`Look into NovaNet, the network of this node's pods.`,
+      usageLine: [{ type: "ellipsis" }],
+      footer: programFooter(),
+      aboveError: "none",
+      showDefault: { prefix: " (default: ", suffix: ")" },
+      showChoices: true,
+      termWidth: "auto",
+      colors: false,
+      ...(columns === undefined ? {} : { maxWidth: Math.max(columns, 60) }),
+      stdout: (printed) => stdout += `${printed}\n`,
+      stderr: (printed) => stderr += `${printed}\n`,
+      onError: () => {
+        stderr += `See ${PROGRAM} --help.\n`;
+        return finish(ExitCode.USAGE);
+      },
+    },
+  );
+}
+
+/** A command with help that has examples. Line breaks in `what` are only for the source. */
+function define<M extends Mode, T, S>(
+  name: string,
+  brief: string,
+  help: { readonly what: string; readonly examples: readonly string[] },
+  options: Parser<M, T, S>,
+) {
+  return command(name, options, {
+    brief: message`${text(brief)}.`,
+    description: message`${text(help.what.replaceAll(" \n", " "))}`,
+    footer: lines(["Examples:", ...help.examples.map((example) => `  ${example}`)]),
+  });
+}
+
+function programFooter(): Message {
+  const codes = Object.entries(EXIT_CODE_MEANINGS).map(([code, meaning]) =>
+    `  ${code}  ${meaning}`
+  );
+  return lines([
+    "Examples:",
+    "  novanetctl status",
+    "  novanetctl drops --pod shop/web-0",
+    "  novanetctl completion bash > /etc/bash_completion.d/novanetctl",
+    "",
+    "Exit codes:",
+    ...codes,
+    "",
+    "In a pipe, columns are divided by tabs and times are RFC 3339.",
+  ]);
+}
+
+function lines(all: readonly string[]): Message {
+  return all.flatMap((line, index) => index === 0 ? [text(line)] : [lineBreak(), text(line)]);
+}

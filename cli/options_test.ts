@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { EXIT_CODE_MEANINGS } from "./exit_codes.ts";
+import { COMMAND_NAMES, parseArgs } from "./options.ts";
+
+function optionsOf(args: string): Record<string, unknown> {
+  const parsed = parseArgs(args.split(" ").filter(Boolean));
+  assert.ok("options" in parsed, args);
+  return parsed.options;
+}
+
+function finished(args: string) {
+  const parsed = parseArgs(args.split(" ").filter(Boolean), 100);
+  assert.ok("finished" in parsed, args);
+  return parsed.finished;
+}
+
+Deno.test("defaults are those of the agent and the dataplane", () => {
+  assert.deepEqual(optionsOf("status"), {
+    command: "status",
+    agentSocket: "/run/novanet/novanet.sock",
+    dataplaneSocket: "/run/novanet/dataplane.sock",
+    output: "table",
+    watch: false,
+    interval: 2,
+    noColor: false,
+    noHeaders: false,
+  });
+});
+
+Deno.test("options of every command stand before or after it", () => {
+  for (
+    const args of [
+      "-o json status --watch",
+      "status --watch --output=json",
+      "--watch -o json status",
+    ]
+  ) {
+    const { output, watch } = optionsOf(args);
+    assert.deepEqual([output, watch], ["json", true], args);
+  }
+});
+
+Deno.test("a pod is a name, or namespace and name", () => {
+  assert.deepEqual(optionsOf("capture web-0")["pod"], { namespace: undefined, name: "web-0" });
+  assert.deepEqual(optionsOf("capture shop/web-0")["pod"], { namespace: "shop", name: "web-0" });
+});
+
+const WRONG: readonly { args: string; says: RegExp }[] = [
+  { args: "flow", says: /Did you mean `flows`/ },
+  { args: "status extra", says: /"extra"/ },
+  { args: "status --nonsense", says: /--nonsense/ },
+  { args: "status -o xml", says: /"xml"/ },
+  { args: "status --interval 0", says: /--interval/ },
+  { args: "flows --port 0", says: /--port/ },
+  { args: "flows --port 65536", says: /--port/ },
+  { args: "flows --ip 10.0.0.256", says: /10\.0\.0\.256/ },
+  { args: "flows --ip 10.0.0.1/8", says: /10\.0\.0\.0\/8/ },
+  { args: "flows --ip fd00::1", says: /fd00::1/ },
+  { args: "flows --protocol quic", says: /"quic"/ },
+  { args: "flows --verdict maybe", says: /"maybe"/ },
+  { args: "flows --pod a/b/c", says: /NAMESPACE\/NAME/ },
+  { args: "flows --namespace Shop", says: /"Shop"/ },
+  { args: "flows --limit 0", says: /--limit/ },
+  { args: "flows --identity -1", says: /-1/ },
+  { args: "capture", says: /POD/ },
+  { args: "capture web-0 --snaplen 10", says: /--snaplen/ },
+];
+
+for (const { args, says } of WRONG) {
+  Deno.test(`wrong: novanetctl ${args}`, () => {
+    const { exitCode, stdout, stderr } = finished(args);
+    assert.equal(exitCode, 2);
+    assert.equal(stdout, "");
+    assert.match(stderr, /^Error: /);
+    assert.match(stderr.replaceAll(/\s+/g, " "), says);
+    assert.match(stderr, /See novanetctl --help\.\n$/);
+  });
+}
+
+for (const args of ["--version", "-V", "version"]) {
+  Deno.test(`novanetctl ${args}`, () => {
+    const { stdout, exitCode } = finished(args);
+    assert.match(stdout, /^novanetctl \d+\.\d+\.\d+ \(commit \S+, deno \S+\)\n$/);
+    assert.equal(exitCode, 0);
+  });
+}
+
+for (const args of ["", "--help", "-h", "help"]) {
+  Deno.test(`help by "${args}" names each command and exit code`, () => {
+    const { stdout, exitCode } = finished(args);
+    for (const name of [...COMMAND_NAMES, "version", "completion"]) {
+      assert.match(stdout, new RegExp(`^  ${name} `, "m"));
+    }
+    for (const [code, meaning] of Object.entries(EXIT_CODE_MEANINGS)) {
+      assert.ok(stdout.includes(`  ${code}  ${meaning}`), code);
+    }
+    assert.equal(exitCode, 0);
+  });
+}
+
+for (const name of COMMAND_NAMES) {
+  Deno.test(`help of ${name} has examples that parse`, () => {
+    const { stdout } = finished(`${name} --help`);
+    const examples = stdout.split("Examples:\n")[1]?.trimEnd().split("\n") ?? [];
+    assert.ok(examples.length > 0);
+    for (const example of examples) {
+      const [program, ...args] = (example.split("|")[0] ?? "").trim().split(" ");
+      assert.equal(program, "novanetctl");
+      assert.equal(optionsOf(args.join(" "))["command"], name);
+    }
+  });
+}
+
+for (const shell of ["bash", "zsh", "fish"]) {
+  Deno.test(`completion for ${shell}`, () => {
+    assert.match(finished(`completion ${shell}`).stdout, /novanetctl/);
+    assert.match(finished(`completion ${shell} flows --pro`).stdout, /--protocol/);
+    assert.match(finished(`completion ${shell} fl`).stdout, /flows/);
+    assert.match(finished(`completion ${shell} status -o j`).stdout, /json/);
+  });
+}
+
+Deno.test("bash completes a command line", async () => {
+  const script = finished("completion bash").stdout;
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.writeTextFileSync(`${folder}/script`, script);
+    const main = new URL("./main.ts", import.meta.url).pathname;
+    const deno = Deno.execPath();
+    Deno.writeTextFileSync(
+      `${folder}/novanetctl`,
+      `#!/bin/sh\nexec ${deno} run -A ${main} "$@"\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    const bash = new Deno.Command("bash", {
+      args: [
+        "-c",
+        `. ${folder}/script; COMP_WORDS=(novanetctl drops --nam); COMP_CWORD=2; COMP_LINE="novanetctl drops --nam"; ` +
+        'COMP_POINT=${#COMP_LINE}; _novanetctl; echo "${COMPREPLY[@]}"',
+      ],
+      env: { PATH: `${folder}:${Deno.env.get("PATH")}` },
+    });
+    const { stdout } = await bash.output();
+    assert.match(new TextDecoder().decode(stdout), /^--namespace\b/);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});

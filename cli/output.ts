@@ -1,0 +1,186 @@
+import type { Io } from "./io.ts";
+import { type JsonValue, toJson } from "./json.ts";
+
+/** Values of `--output`. */
+export const FORMATS = ["table", "wide", "json", "yaml"] as const;
+
+/** One of {@link FORMATS}. */
+export type Format = typeof FORMATS[number];
+
+/** How a command prints, from the command line. */
+export interface OutputOptions {
+  readonly output: Format;
+  readonly noColor: boolean;
+  readonly noHeaders: boolean;
+  /** Prints the same again and again: a JSON document takes one line, so that lines are looks. */
+  readonly watch: boolean;
+}
+
+/** One column of a table. */
+export interface Column<T> {
+  readonly header: string;
+  /** Text of a cell; never empty. @param terminal false in a pipe, where times are whole. */
+  readonly text: (item: T, terminal: boolean) => string;
+  /** Least characters on a terminal when rows come one by one. */
+  readonly width?: number;
+  /** Shown by `-o wide` only. */
+  readonly wide?: true;
+  /** Color of a cell on a terminal. */
+  readonly color?: (item: T) => Color;
+}
+
+/** How a kind of thing is printed in every format. */
+export interface View<T> {
+  readonly columns: readonly Column<T>[];
+  readonly json: (item: T) => JsonValue;
+}
+
+/** ANSI colors, `none` for the terminal's own. */
+export type Color = "red" | "green" | "none";
+
+const ANSI = { red: "\x1b[31m", green: "\x1b[32m", bold: "\x1b[1m", reset: "\x1b[0m" };
+const GAP = "  ";
+
+/** Prints lists and streams of one kind of thing as the command line asks. */
+export class Printer<T> {
+  readonly #io: Io;
+  readonly #options: OutputOptions;
+  readonly #view: View<T>;
+  readonly #columns: readonly Column<T>[];
+  readonly #terminal: boolean;
+  readonly #colors: boolean;
+  #started = false;
+
+  constructor(io: Io, options: OutputOptions, view: View<T>) {
+    this.#io = io;
+    this.#options = options;
+    this.#view = view;
+    this.#columns = view.columns.filter((column) => options.output === "wide" || !column.wide);
+    this.#terminal = io.stdout.columns !== undefined;
+    this.#colors = this.#terminal && !options.noColor && !io.getEnv("NO_COLOR");
+  }
+
+  /** Prints a whole list: a table, or one JSON or YAML document. */
+  async list(items: readonly T[]): Promise<void> {
+    const { output } = this.#options;
+    if (output === "json" || output === "yaml") {
+      await this.#io.stdout.write(
+        await document(output, items.map(this.#view.json), indentOf(this.#options)),
+      );
+      return;
+    }
+    const cells = items.map((item) => this.#cells(item));
+    const widths = this.#columns.map((column, index) =>
+      Math.max(column.header.length, ...cells.map((row) => displayWidth(row[index] ?? "")))
+    );
+    const lines = items.map((item, row) => this.#row(item, cells[row] ?? [], widths));
+    await this.#io.stdout.write([...this.#header(widths), ...lines].join(""));
+  }
+
+  /** Prints the next of a stream: a row, one line of JSON, or a YAML document. The first brings the header. */
+  async next(item: T): Promise<void> {
+    const { output } = this.#options;
+    if (output === "json" || output === "yaml") {
+      await this.#io.stdout.write(await document(output, this.#view.json(item), 0));
+      return;
+    }
+    await this.start();
+    await this.#io.stdout.write(this.#row(item, this.#cells(item), this.#streamWidths()));
+  }
+
+  /** Prints the header of a stream, so that one sees that it is running. */
+  async start(): Promise<void> {
+    const { output } = this.#options;
+    if (this.#started || output === "json" || output === "yaml") return;
+    this.#started = true;
+    await this.#io.stdout.write(this.#header(this.#streamWidths()).join(""));
+  }
+
+  #streamWidths(): number[] {
+    return this.#columns.map(({ header, width }) => Math.max(header.length, width ?? 0));
+  }
+
+  #cells(item: T): string[] {
+    // A control character in a name could steer the terminal, a tab would end the cell.
+    return this.#columns.map((column) =>
+      column.text(item, this.#terminal).replaceAll(/\p{Cc}/gu, " ")
+    );
+  }
+
+  #header(widths: readonly number[]): string[] {
+    if (this.#options.noHeaders) return [];
+    const line = this.#join(this.#columns.map((column) => column.header), widths);
+    return [this.#colors ? `${ANSI.bold}${line}${ANSI.reset}\n` : `${line}\n`];
+  }
+
+  #row(item: T, cells: readonly string[], widths: readonly number[]): string {
+    const colors = this.#columns.map((column) => column.color?.(item) ?? "none");
+    return `${this.#join(cells, widths, colors)}\n`;
+  }
+
+  #join(
+    cells: readonly string[],
+    widths: readonly number[],
+    colors: readonly Color[] = [],
+  ): string {
+    if (!this.#terminal) return cells.join("\t");
+    return cells.map((cell, index) => {
+      const last = index === cells.length - 1;
+      const padding = last ? 0 : Math.max(0, (widths[index] ?? 0) - displayWidth(cell));
+      return this.#colored(cell, colors[index] ?? "none") + " ".repeat(padding);
+    }).join(GAP);
+  }
+
+  #colored(cell: string, color: Color): string {
+    return this.#colors && color !== "none" ? `${ANSI[color]}${cell}${ANSI.reset}` : cell;
+  }
+}
+
+/** One line of a key/value table. */
+export interface Field {
+  readonly key: string;
+  readonly value: string;
+  readonly color?: Color;
+}
+
+/** Prints keys and values: a table, or the object as one document. */
+export async function printFields(
+  io: Io,
+  options: OutputOptions,
+  fields: readonly Field[],
+  json: JsonValue,
+): Promise<void> {
+  const view: View<Field> = {
+    columns: [
+      { header: "KEY", text: ({ key }) => key },
+      { header: "VALUE", text: ({ value }) => value, color: ({ color }) => color ?? "none" },
+    ],
+    json: () => json,
+  };
+  const { output } = options;
+  if (output === "json" || output === "yaml") {
+    await io.stdout.write(await document(output, json, indentOf(options)));
+  } else {
+    await new Printer(io, { ...options, noHeaders: true }, view).list(fields);
+  }
+}
+
+function indentOf({ watch }: OutputOptions): number {
+  return watch ? 0 : 2;
+}
+
+/** One document with its newline; YAML documents are divided by `---`. */
+async function document(
+  output: "json" | "yaml",
+  value: JsonValue,
+  indent: number,
+): Promise<string> {
+  if (output === "json") return `${toJson(value, indent)}\n`;
+  const { stringify } = await import("yaml");
+  return `---\n${stringify(value, { lineWidth: 0 })}`;
+}
+
+/** Characters, not UTF-16 units. Names of Kubernetes are ASCII, where both are the same. */
+function displayWidth(text: string): number {
+  return [...text].length;
+}
