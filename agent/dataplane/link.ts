@@ -1,6 +1,6 @@
 import type { FlowEvent } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
-import { RpcCode, toRpcError, unavailable } from "../../shared/rpc/errors.ts";
+import { RpcCode, type RpcError, toRpcError, unavailable } from "../../shared/rpc/errors.ts";
 import { closeCalls, type DataplaneCalls, openCalls } from "./calls.ts";
 import { waitForFileEvent } from "./file_event.ts";
 
@@ -88,6 +88,15 @@ export class DataplaneLink implements AsyncDisposable {
     }
   }
 
+  /**
+   * Runs calls without waiting for a dataplane that is away.
+   * @throws {RpcError} UNAVAILABLE when it is; what `work` throws
+   */
+  async callNow<T>(work: (calls: DataplaneCalls) => Promise<T>): Promise<T> {
+    if (this.#calls === undefined) throw this.#away();
+    return await work(this.#calls);
+  }
+
   /** Runs calls if the dataplane is there now; does nothing when it is not. */
   async callIfConnected(work: (calls: DataplaneCalls) => Promise<unknown>): Promise<void> {
     if (this.#calls === undefined) return;
@@ -101,10 +110,14 @@ export class DataplaneLink implements AsyncDisposable {
   async #ready(deadline: number): Promise<DataplaneCalls> {
     while (this.#calls === undefined) {
       if (this.#stop.signal.aborted || !await this.#wait(deadline)) {
-        throw unavailable(`the dataplane does not answer on ${this.#options.socketPath}`);
+        throw this.#away();
       }
     }
     return this.#calls;
+  }
+
+  #away(): RpcError {
+    return unavailable(`the dataplane does not answer on ${this.#options.socketPath}`);
   }
 
   async #changed(calls: DataplaneCalls, deadline: number): Promise<void> {

@@ -13,15 +13,13 @@ const STATUS_TIMEOUT_MS = 1000;
 export async function dataplaneStatus(
   { link }: AgentParts,
 ): Promise<GetDataplaneStatusResponse | undefined> {
-  let status: GetDataplaneStatusResponse | undefined;
   try {
-    await link.callIfConnected(async (calls) => {
-      status = await calls.control.getDataplaneStatus({}, { timeoutMs: STATUS_TIMEOUT_MS });
-    });
+    return await link.callNow((calls) =>
+      calls.control.getDataplaneStatus({}, { timeoutMs: STATUS_TIMEOUT_MS })
+    );
   } catch {
     return undefined;
   }
-  return status;
 }
 
 /** Why a pod could not be added now; empty when it could. */

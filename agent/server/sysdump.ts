@@ -55,10 +55,10 @@ function sections(parts: AgentParts): Section[] {
       }),
     ],
     ["dataplane/status.json", () => dataplaneStatus(parts)],
-    ["dataplane/endpoints.json", () => parts.link.call((calls) => calls.ext.listEndpoints({}))],
+    ["dataplane/endpoints.json", () => parts.link.callNow((calls) => calls.ext.listEndpoints({}))],
     [
       "dataplane/policies.json",
-      () => parts.link.call((calls) => calls.ext.listPolicyEntries({})),
+      () => parts.link.callNow((calls) => calls.ext.listPolicyEntries({})),
     ],
     ["kernel/links.json", () => withRtnetlink((socket) => socket.linkList())],
     ["kernel/addresses.json", () => withRtnetlink((socket) => socket.addrList())],

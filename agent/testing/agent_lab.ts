@@ -9,6 +9,9 @@ import { FakeDataplane } from "./fake_dataplane.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 
+/** The node's address in the lab. */
+export const NODE_IP = "192.0.2.7";
+
 /** An agent in a namespace of its own, a dataplane without a kernel, and pods. Imported by tests only. */
 export class AgentLab implements AsyncDisposable {
   readonly lab = new NetnsLab();
@@ -41,7 +44,9 @@ export class AgentLab implements AsyncDisposable {
     manifests: Record<string, string> = {},
   ): Promise<AgentLab> {
     const lab = new NetnsLab();
-    const agentLab = new AgentLab(await lab.addNetns(), lab, config);
+    const host = await lab.addNetns();
+    await host.run(["ip", "address", "add", `${NODE_IP}/32`, "dev", "lo"]);
+    const agentLab = new AgentLab(host, lab, config);
     Deno.mkdirSync(agentLab.manifests);
     for (const [name, text] of Object.entries(manifests)) {
       Deno.writeTextFileSync(`${agentLab.manifests}/${name}`, text);
