@@ -91,10 +91,8 @@ async function watch(options: OnceOptions, io: Io): Promise<void> {
 
 /** A reader that went away, as `head` does, is no failure. */
 async function report(thrown: unknown, io: Io): Promise<ExitCode> {
-  const error = thrown instanceof CliError
-    ? thrown
-    : new CliError(ExitCode.FAILURE, String(thrown));
-  if (error instanceof CliError && isBrokenPipe(error)) return ExitCode.OK;
+  const error = toCliError(thrown);
+  if (isBrokenPipe(error)) return ExitCode.OK;
   try {
     await io.stderr.write(`Error: ${error.message.replaceAll(/\s+/g, " ")}\n`);
   } catch {
