@@ -10,23 +10,24 @@ export type ExecutableName =
  * tests/repo/permissions_test.ts removes each one and sees something fail.
  */
 export const PERMISSIONS: Readonly<Record<ExecutableName, readonly string[]>> = {
+  // Flags say where socket and pins are, so paths can't be narrowed here or below.
   "novanet-dataplane": [
-    "--allow-env",
     "--allow-ffi",
-    "--allow-net",
     "--allow-read",
-    "--allow-sys",
+    "--allow-sys=osRelease,systemMemoryInfo",
     "--allow-write",
   ],
   "novanet-agent": [
-    "--allow-env",
+    "--allow-env=NOVANET_*,NOVAROUTE_*",
     "--allow-ffi",
+    // metrics_address
     "--allow-net",
     "--allow-read",
-    "--allow-sys",
+    "--allow-sys=hostname,osRelease",
     "--allow-write",
+    "--ignore-env",
   ],
-  // The configuration says where socket, spool and log are, so paths can't be narrowed here.
   "novanet-cni": ["--allow-env=CNI_*", "--allow-read", "--allow-write"],
-  "novanetctl": ["--allow-env", "--allow-net", "--allow-read", "--allow-write"],
+  // NO_COLOR may always be read.
+  "novanetctl": ["--allow-read", "--allow-write"],
 };

@@ -21,6 +21,8 @@ const MOST_QUEUED = 4096;
 /** How programs come onto hooks: by TCX links (Linux 6.6), else by filters on the clsact qdisc. */
 export type AttachMode = "tcx" | "clsact";
 
+export type { Direction };
+
 /** The hooks of an interface. */
 export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 

@@ -27,7 +27,7 @@ import {
   shapesOf,
 } from "../policy/policy_shapes.ts";
 import { POLICY_KEY_BYTES, type PolicyDecision, PolicyTable } from "../policy/policy_table.ts";
-import { gracePeriod } from "./grace_period.ts";
+import { gracePeriod } from "../maps/grace_period.ts";
 import { SerialQueue } from "../queue/serial_queue.ts";
 
 /** The kernel objects that hold policy. */

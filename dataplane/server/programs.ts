@@ -1,10 +1,10 @@
 /** AttachProgram and DetachProgram. */
 
-import type { Direction } from "../../shared/ffi/bpf.ts";
 import { AttachType, type DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
+import type { Direction } from "../programs/attachments.ts";
 import type { Dataplane } from "./dataplane.ts";
 
 /** IFNAMSIZ without the zero at the end. */

@@ -10,7 +10,7 @@ import type {
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
 import { VERSION } from "../../shared/version.ts";
 import { modeName, tunnelProtocolName } from "../config/derived_state.ts";
-import type { BpfMap } from "../../shared/ffi/bpf.ts";
+import { countEntries } from "../maps/entry_count.ts";
 import { LAYOUT_VERSION } from "../programs/pins.ts";
 import type { Dataplane } from "./dataplane.ts";
 
@@ -68,14 +68,8 @@ function mapUsage(dataplane: Dataplane, connections: number): MapUsage[] {
     usage("CIDR_IDENTITIES", policies.cidrs.size, policies.cidrCapacity),
     usage("CONNTRACK", connections),
     usage("ENDPOINTS", endpoints.size),
-    usage("FRAGMENTS", countKeys(objects.map("FRAGMENTS"))),
+    usage("FRAGMENTS", countEntries(objects.map("FRAGMENTS"))),
     usage("POLICIES", policies.table.size, policies.capacity),
-    usage("POLICY_SHAPES", countKeys(objects.map("POLICY_SHAPES"))),
+    usage("POLICY_SHAPES", countEntries(objects.map("POLICY_SHAPES"))),
   ];
-}
-
-function countKeys(map: BpfMap): number {
-  let total = 0;
-  for (const { count } of map.batches()) total += count;
-  return total;
 }

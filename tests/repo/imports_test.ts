@@ -39,11 +39,12 @@ Deno.test("shared imports shared only", () => {
   );
 });
 
-Deno.test("tests alone import shared/testing", () => {
+Deno.test("tests alone import what is there for tests", () => {
+  const forTests = (path: string) => /(^|\/)testing(\/|\.ts$)/.test(path);
   assert.deepEqual(
     edges((importer, imported) =>
-      inside(imported, "shared/testing") &&
-      !(isTest(importer) || inside(importer, "shared/testing", "bench", "demo", "tools/test"))
+      forTests(imported) &&
+      !(isTest(importer) || forTests(importer) || inside(importer, "bench", "demo", "tools/test"))
     ),
     [],
   );

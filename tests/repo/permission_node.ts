@@ -78,8 +78,12 @@ export class PermissionNode implements AsyncDisposable {
    * not end it.
    * @throws {Error} when it ends or 10 s pass first
    */
-  async start(argv: readonly string[], socket: string): Promise<Daemon> {
-    const child = this.#spawn(argv, {});
+  async start(
+    argv: readonly string[],
+    socket: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Daemon> {
+    const child = this.#spawn(argv, { env });
     this.#daemons.push(child);
     await child.stdin.close();
     const result = ended(child, 60_000);

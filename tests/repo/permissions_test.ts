@@ -3,43 +3,66 @@ import { EXECUTABLES } from "../../tools/build/executables.ts";
 import { type ExecutableName, PERMISSIONS } from "../../tools/permissions.ts";
 import { PermissionNode } from "./permission_node.ts";
 
-const DATAPLANE_SOCKET = "/run/novanet/dataplane.sock";
-const AGENT_ARGS = ["--node-ip", "192.0.2.1", "--pod-cidr", "10.244.0.0/24"];
+const NETWORK = '"cniVersion":"1.0.0","name":"novanet","type":"novanet-cni"';
 
 /** Does what needs each permission of an executable; throws when something of it fails. */
 type Exercise = (node: PermissionNode, permissions: readonly string[]) => Promise<void>;
 
+async function startDataplane(node: PermissionNode, permissions?: readonly string[]) {
+  const argv = node.argv("novanet-dataplane", permissions);
+  return await node.start(argv, "/run/novanet/dataplane.sock");
+}
+
+// Each variable has a part in the pod's address below.
+const AGENT_ENV = { NOVAROUTE_CLUSTER_CIDR: "10.9.0.0/16", NOVANET_POD_CIDR: "10.9.8.0/24" };
+
+async function startAgent(node: PermissionNode, permissions?: readonly string[]) {
+  const argv = [...node.argv("novanet-agent", permissions), "--node-ip", "192.0.2.1"];
+  return await node.start(argv, "/run/novanet/cni.sock", AGENT_ENV);
+}
+
 const EXERCISES: Readonly<Record<ExecutableName, Exercise>> = {
   async "novanet-dataplane"(node, permissions) {
-    const dataplane = await node.start(
-      node.argv("novanet-dataplane", permissions),
-      DATAPLANE_SOCKET,
-    );
+    const dataplane = await startDataplane(node, permissions);
     assert.equal((await dataplane.stop()).code, 0);
   },
   async "novanet-agent"(node, permissions) {
-    const dataplane = await node.start(node.argv("novanet-dataplane"), DATAPLANE_SOCKET);
-    const argv = [...node.argv("novanet-agent", permissions), ...AGENT_ARGS];
-    const agent = await node.start(argv, "/run/novanet/cni.sock");
+    await startDataplane(node);
+    const agent = await startAgent(node, permissions);
+    const added = await node.run(node.argv("novanet-cni"), {
+      env: {
+        CNI_COMMAND: "ADD",
+        CNI_CONTAINERID: "0123456789ab",
+        CNI_IFNAME: "eth0",
+        CNI_NETNS: "/run/netns/pod",
+        CNI_PATH: "/opt/cni/bin",
+      },
+      stdin: `{${NETWORK}}`,
+    });
+    assert.match(added.stdout, /"address":\s*"10\.9\.8\.\d+\/24"/, added.stderr);
+    const health = await node.run(["curl", "-fsS", "http://127.0.0.1:9103/healthz"]);
+    assert.equal(health.code, 0, health.stderr);
     assert.equal((await agent.stop()).code, 0);
-    assert.equal((await dataplane.stop()).code, 0);
   },
   async "novanet-cni"(node, permissions) {
     const { code } = await node.run(node.argv("novanet-cni", permissions), {
       env: {
         CNI_COMMAND: "DEL",
-        CNI_CONTAINERID: "c1",
+        CNI_CONTAINERID: "0123456789ab",
         CNI_IFNAME: "eth0",
         CNI_PATH: "/opt/cni/bin",
       },
-      stdin: '{"cniVersion":"1.0.0","name":"novanet","type":"novanet-cni"}',
+      stdin: `{${NETWORK}}`,
     });
     assert.equal(code, 0);
     // There is no agent: the DEL waits for it.
     assert.equal([...Deno.readDirSync(node.path("/var/lib/novanet/spool"))].length, 1);
   },
   async "novanetctl"(node, permissions) {
-    assert.equal((await node.run([...node.argv("novanetctl", permissions), "--version"])).code, 0);
+    await startDataplane(node);
+    await startAgent(node);
+    const { code, stderr } = await node.run([...node.argv("novanetctl", permissions), "status"]);
+    assert.equal(code, 0, stderr);
   },
 };
 
