@@ -3,6 +3,7 @@ import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "nod
 import type { Connection } from "./connection.ts";
 import { RpcCode, RpcError } from "./errors.ts";
 import { encodeFrame, FrameDecoder } from "./framing.ts";
+import { type CallStatus, statusOf, timeoutHeader } from "./status.ts";
 
 /** What a call needs beside its request. */
 export interface CallOptions {
@@ -16,9 +17,6 @@ export interface CallOptions {
   readonly maxMessageBytes: number;
 }
 
-/** The longest time that the grpc-timeout header can say in milliseconds: 8 digits. */
-const MAX_TIMEOUT_HEADER_MS = 99_999_999;
-
 function requestHeaders({ path, timeoutMs }: CallOptions): Record<string, string> {
   const headers: Record<string, string> = {
     ":method": "POST",
@@ -27,33 +25,9 @@ function requestHeaders({ path, timeoutMs }: CallOptions): Record<string, string
     te: "trailers",
   };
   if (timeoutMs !== undefined) {
-    headers["grpc-timeout"] = `${Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_HEADER_MS)}m`;
+    headers["grpc-timeout"] = timeoutHeader(timeoutMs);
   }
   return headers;
-}
-
-/** grpc-message is percent-encoded; what is not valid stays as it is. */
-function statusMessage(header: string | string[] | undefined): string {
-  const text = String(header ?? "");
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-/** The status of a call: undefined when it is OK. */
-interface Status {
-  readonly error: RpcError | undefined;
-}
-
-function statusOf(headers: IncomingHttpHeaders): Status | undefined {
-  const text = headers["grpc-status"];
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (number === RpcCode.OK) return { error: undefined };
-  const code = RpcCode[number] === undefined ? RpcCode.UNKNOWN : number as RpcCode;
-  return { error: new RpcError(code, statusMessage(headers["grpc-message"])) };
 }
 
 /** What a stream reset by the server means (gRPC over HTTP2, "HTTP2 Transport Mapping"). */
@@ -75,7 +49,7 @@ class Call {
   readonly #signal: AbortSignal | undefined;
   readonly #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #closed: Promise<void>;
-  #status: Status | undefined;
+  #status: CallStatus | undefined;
 
   constructor(connection: Connection, request: Uint8Array, options: CallOptions) {
     this.#connection = connection;
@@ -98,7 +72,7 @@ class Call {
 
   /** The messages as they come; nothing more is taken from the connection while the reader works. */
   async *messages(maxMessageBytes: number): AsyncGenerator<Uint8Array> {
-    const decoder = new FrameDecoder(maxMessageBytes);
+    const decoder = new FrameDecoder("answer", maxMessageBytes);
     try {
       for await (const chunk of this.#stream as AsyncIterable<Uint8Array>) {
         yield* decoder.push(chunk);
@@ -116,7 +90,7 @@ class Call {
 
   #onAbort = () => this.#abandon(RpcCode.CANCELLED, "cancelled by the caller");
 
-  #settle(status: Status | undefined): void {
+  #settle(status: CallStatus | undefined): void {
     this.#status ??= status;
   }
 
@@ -143,7 +117,7 @@ class Call {
 }
 
 /** The status that an HTTP answer without grpc-status stands for; undefined for a good one. */
-function statusOfHttp(headers: IncomingHttpHeaders): Status | undefined {
+function statusOfHttp(headers: IncomingHttpHeaders): CallStatus | undefined {
   const http = headers[":status"];
   if (Number(http) === 200) return undefined;
   return { error: new RpcError(RpcCode.UNKNOWN, `the server answers HTTP status ${http}`) };

@@ -1,6 +1,4 @@
-/** Handlers of protobuf messages as grpc-js handlers of bytes. */
-import { Buffer } from "node:buffer";
-import type { EventEmitter } from "node:events";
+/** From a method's descriptor and handler to a function that serves its calls. */
 import {
   create,
   type DescMessage,
@@ -8,19 +6,9 @@ import {
   fromBinary,
   toBinary,
 } from "@bufbuild/protobuf";
-import {
-  type handleBidiStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  Metadata,
-  type ServerDuplexStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type status,
-  type StatusObject,
-} from "@grpc/grpc-js";
 import { invalidArgument, RpcCode, RpcError, toRpcError, unavailable } from "./errors.ts";
-import { type AnyHandler, type CallContext } from "./service.ts";
+import type { ServerCall } from "./server_call.ts";
+import type { AnyHandler } from "./service.ts";
 
 /** One finished call. */
 export interface CallRecord {
@@ -40,27 +28,123 @@ export interface CallRecord {
 export interface DispatchOptions {
   /** Aborted when the server closes: ends streams. */
   readonly closing: AbortSignal;
+  /** The longest message, both ways. */
+  readonly maxMessageBytes: number;
   /** Hears of every finished call. */
   readonly onCall: (record: CallRecord) => void;
 }
 
-/** The longest text that goes into the grpc-message header. */
-const MAX_STATUS_CHARS = 4096;
+/** Serves one call of a method to its end; never rejects. */
+export type Serve = (call: ServerCall) => Promise<void>;
 
-type UnaryCall = ServerUnaryCall<Uint8Array, Uint8Array>;
-type StreamCall = ServerWritableStream<Uint8Array, Uint8Array>;
-type BidiCall = ServerDuplexStream<Uint8Array, Uint8Array>;
+/** A method with its handler. */
+class ServedMethod {
+  readonly #method: DescMethod;
+  readonly #handler: AnyHandler;
+  readonly #options: DispatchOptions;
 
-function statusOf(error: RpcError): StatusObject {
-  return {
-    // The numbers are gRPC's on both sides.
-    code: error.code as number as status,
-    details: error.message.toWellFormed().slice(0, MAX_STATUS_CHARS),
-    metadata: new Metadata(),
-  };
+  constructor(method: DescMethod, handler: AnyHandler, options: DispatchOptions) {
+    this.#method = method;
+    this.#handler = handler;
+    this.#options = options;
+  }
+
+  /** Runs `work`, ends the call with what it throws, and reports. */
+  async serve(call: ServerCall, work: (aborted: Promise<never>) => Promise<void>): Promise<void> {
+    const startedMs = performance.now();
+    const aborted = call.aborted();
+    aborted.catch(() => {});
+    let error: RpcError | undefined;
+    try {
+      await work(aborted);
+    } catch (thrown) {
+      error = toRpcError(thrown);
+    }
+    call.end(error);
+    this.#options.onCall({
+      service: this.#method.parent.typeName,
+      method: this.#method.name,
+      code: error?.code ?? RpcCode.OK,
+      ...(error && { error }),
+      seconds: (performance.now() - startedMs) / 1000,
+    });
+  }
+
+  readonly unary: Serve = (call) =>
+    this.serve(call, async (aborted) => {
+      const request = await Promise.race([this.#onlyRequest(call), aborted]);
+      const answer = await Promise.race([this.#handler(request, call) as Promise<object>, aborted]);
+      call.answer(this.#encode(answer));
+    });
+
+  readonly serverStream: Serve = (call) =>
+    this.serve(call, async (aborted) => {
+      const request = await Promise.race([this.#onlyRequest(call), aborted]);
+      await this.#stream(call, request, aborted);
+    });
+
+  readonly bidi: Serve = (call) =>
+    this.serve(call, (aborted) => this.#stream(call, this.#requests(call), aborted));
+
+  async #stream(call: ServerCall, request: unknown, aborted: Promise<never>): Promise<void> {
+    using _ = this.#endWithServer(call);
+    const answers = this.#handler(request, call) as AsyncIterable<object>;
+    const source = answers[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await Promise.race([source.next(), aborted]);
+        if (next.done) return;
+        await call.send(this.#encode(next.value), aborted);
+      }
+    } finally {
+      // Without waiting: a handler that hangs must not hold the call.
+      source.return?.().catch(() => {});
+    }
+  }
+
+  /** Streams may last for ever, so they do not outlive the server's first step of closing. */
+  #endWithServer(call: ServerCall): Disposable {
+    const { closing } = this.#options;
+    const abort = () => call.abort(unavailable("the server closes"));
+    if (closing.aborted) abort();
+    else closing.addEventListener("abort", abort, { once: true });
+    return { [Symbol.dispose]: () => closing.removeEventListener("abort", abort) };
+  }
+
+  async *#requests(call: ServerCall): AsyncGenerator<object> {
+    for await (const bytes of call.requests(this.#options.maxMessageBytes)) {
+      yield decode(this.#method.input, bytes);
+    }
+  }
+
+  async #onlyRequest(call: ServerCall): Promise<object> {
+    let only: object | undefined;
+    for await (const request of this.#requests(call)) {
+      if (only !== undefined) {
+        throw new RpcError(RpcCode.INVALID_ARGUMENT, "there is more than one request");
+      }
+      only = request;
+    }
+    if (only === undefined) throw new RpcError(RpcCode.INVALID_ARGUMENT, "there is no request");
+    return only;
+  }
+
+  /** The handler's type says that the answer has the descriptor's shape. */
+  #encode(answer: object): Uint8Array {
+    const { output } = this.#method;
+    const bytes = toBinary(output, create(output, answer as Record<string, unknown>));
+    const { maxMessageBytes } = this.#options;
+    if (bytes.length > maxMessageBytes) {
+      throw new RpcError(
+        RpcCode.RESOURCE_EXHAUSTED,
+        `the answer has ${bytes.length} bytes, more than ${maxMessageBytes}`,
+      );
+    }
+    return bytes;
+  }
 }
 
-function decodeRequest(input: DescMessage, bytes: Uint8Array): object {
+function decode(input: DescMessage, bytes: Uint8Array): object {
   try {
     return fromBinary(input, bytes);
   } catch (cause) {
@@ -70,184 +154,24 @@ function decodeRequest(input: DescMessage, bytes: Uint8Array): object {
   }
 }
 
-/** Encodes an answer; it has the descriptor's shape, since the handler is typed by it. */
-function encodeAnswer(output: DescMessage, answer: object): Uint8Array {
-  return toBinary(output, create(output, answer as Record<string, unknown>));
-}
-
-/** grpc-js wants Buffers; this is a view, not a copy. */
-export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-/** One call from its begin to its end. */
-class ActiveCall implements CallContext {
-  readonly #method: DescMethod;
-  readonly #options: DispatchOptions;
-  readonly #abort = new AbortController();
-  readonly #startedMs = performance.now();
-
-  constructor(
-    call: UnaryCall | StreamCall | BidiCall,
-    method: DescMethod,
-    options: DispatchOptions,
-  ) {
-    this.#method = method;
-    this.#options = options;
-    (call as EventEmitter).on("cancelled", () => this.#abort.abort());
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  /** Also aborts when the server closes, as streams must. */
-  endWithServer(): Disposable {
-    const { closing } = this.#options;
-    const abort = () => this.#abort.abort(unavailable("the server closes"));
-    if (closing.aborted) abort();
-    else closing.addEventListener("abort", abort, { once: true });
-    return { [Symbol.dispose]: () => closing.removeEventListener("abort", abort) };
-  }
-
-  /** Rejects as soon as the call is aborted, with the error to answer. */
-  aborted(): Promise<never> {
-    const { signal } = this;
-    const reason = () => signal.reason instanceof RpcError ? signal.reason : cancelled();
-    return new Promise((_, reject) => {
-      if (signal.aborted) reject(reason());
-      else signal.addEventListener("abort", () => reject(reason()), { once: true });
-    });
-  }
-
-  finish(thrown?: unknown): RpcError | undefined {
-    const error = thrown === undefined ? undefined : toRpcError(thrown);
-    this.#options.onCall({
-      service: this.#method.parent.typeName,
-      method: this.#method.name,
-      code: error?.code ?? RpcCode.OK,
-      ...(error && { error }),
-      seconds: (performance.now() - this.#startedMs) / 1000,
-    });
-    return error;
-  }
-}
-
-function cancelled(): RpcError {
-  return new RpcError(RpcCode.CANCELLED, "cancelled by the client");
-}
-
-/** A grpc-js handler for a unary method. */
-export function unaryHandler(
+/**
+ * Makes a method's server.
+ * @throws {TypeError} for client streams, which no service here has
+ */
+export function servedMethod(
   method: DescMethod,
   handler: AnyHandler,
   options: DispatchOptions,
-): handleUnaryCall<Uint8Array, Uint8Array> {
-  return async (call, respond) => {
-    const active = new ActiveCall(call, method, options);
-    try {
-      const answer = await handler(decodeRequest(method.input, call.request), active);
-      const bytes = encodeAnswer(method.output, answer);
-      active.finish();
-      respond(null, bytes);
-    } catch (thrown) {
-      respond(statusOf(active.finish(thrown) as RpcError));
-    }
-  };
-}
-
-/** Ends a stream's source without waiting for it: a handler that hangs must not hold the call. */
-function abandon(source: AsyncIterator<object>): void {
-  source.return?.().catch(() => {});
-}
-
-/** Resolves when the stream takes more; the caller races it with the call's end. */
-function drained(call: StreamCall | BidiCall): Promise<void> {
-  return new Promise((resolve) => call.once("drain", resolve));
-}
-
-/** Sends what the source yields, asking for the next when the transport took the last. */
-async function pump(
-  call: StreamCall | BidiCall,
-  output: DescMessage,
-  messages: AsyncIterable<object>,
-  aborted: Promise<never>,
-): Promise<void> {
-  const source = messages[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await Promise.race([source.next(), aborted]);
-      if (next.done) return;
-      if (!call.write(encodeAnswer(output, next.value))) {
-        await Promise.race([drained(call), aborted]);
-      }
-    }
-  } catch (error) {
-    abandon(source);
-    throw error;
+): Serve {
+  const served = new ServedMethod(method, handler, options);
+  switch (method.methodKind) {
+    case "unary":
+      return served.unary;
+    case "server_streaming":
+      return served.serverStream;
+    case "bidi_streaming":
+      return served.bidi;
+    case "client_streaming":
+      throw new TypeError(`Cannot serve ${method.name}: client streams are not supported`);
   }
-}
-
-async function serveStream(
-  call: StreamCall | BidiCall,
-  method: DescMethod,
-  options: DispatchOptions,
-  open: (active: ActiveCall) => AsyncIterable<object>,
-): Promise<void> {
-  const active = new ActiveCall(call, method, options);
-  using _ends = active.endWithServer();
-  const aborted = active.aborted();
-  aborted.catch(() => {});
-  // A client that goes away makes writes fail; `cancelled` says so already.
-  call.on("error", () => {});
-  try {
-    await pump(call, method.output, open(active), aborted);
-    active.finish();
-    call.end();
-  } catch (thrown) {
-    // grpc-js takes the status from the event; destroy() would end the stream without one.
-    call.emit("error", statusError(active.finish(thrown) as RpcError));
-  }
-}
-
-/** The error in the shape that grpc-js turns into the status of a stream. */
-function statusError(error: RpcError): Error {
-  return Object.assign(new Error(error.message), statusOf(error));
-}
-
-/** A grpc-js handler for a method that streams its answer. */
-export function serverStreamHandler(
-  method: DescMethod,
-  handler: AnyHandler,
-  options: DispatchOptions,
-): handleServerStreamingCall<Uint8Array, Uint8Array> {
-  return (call) =>
-    void serveStream(
-      call,
-      method,
-      options,
-      (active) =>
-        handler(decodeRequest(method.input, call.request), active) as AsyncIterable<object>,
-    );
-}
-
-async function* requestsOf(call: BidiCall, input: DescMessage): AsyncGenerator<object> {
-  // A plain `for await` over the call would destroy it when the requests end, answers and all.
-  const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  for await (const bytes of requests) yield decodeRequest(input, bytes);
-}
-
-/** A grpc-js handler for a method that streams both ways. */
-export function bidiHandler(
-  method: DescMethod,
-  handler: AnyHandler,
-  options: DispatchOptions,
-): handleBidiStreamingCall<Uint8Array, Uint8Array> {
-  return (call) =>
-    void serveStream(
-      call,
-      method,
-      options,
-      (active) => handler(requestsOf(call, method.input), active) as AsyncIterable<object>,
-    );
 }

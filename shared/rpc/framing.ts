@@ -13,11 +13,14 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 
 /** Cuts a byte stream into messages. */
 export class FrameDecoder {
+  readonly #what: string;
   readonly #maxMessageBytes: number;
   #chunks: Uint8Array[] = [];
   #pendingBytes = 0;
 
-  constructor(maxMessageBytes: number) {
+  /** @param what names the messages in errors: "request" or "answer" */
+  constructor(what: string, maxMessageBytes: number) {
+    this.#what = what;
     this.#maxMessageBytes = maxMessageBytes;
   }
 
@@ -29,8 +32,8 @@ export class FrameDecoder {
   /**
    * Takes the next bytes.
    * @returns the messages that are complete now; they are copies or parts of `chunk`
-   * @throws {RpcError} RESOURCE_EXHAUSTED for a message above the limit; INTERNAL for a compressed one, which
-   *     was not asked for
+   * @throws {RpcError} RESOURCE_EXHAUSTED for a message above the limit; UNIMPLEMENTED for a compressed
+   *     one
    */
   *push(chunk: Uint8Array): Generator<Uint8Array> {
     this.#chunks.push(chunk);
@@ -47,12 +50,14 @@ export class FrameDecoder {
   }
 
   #messageBytes(header: Uint8Array): number {
-    if (header[0] !== 0) throw new RpcError(RpcCode.INTERNAL, "the answer is compressed");
+    if (header[0] !== 0) {
+      throw new RpcError(RpcCode.UNIMPLEMENTED, `the ${this.#what} is compressed`);
+    }
     const length = new DataView(header.buffer, header.byteOffset).getUint32(1);
     if (length > this.#maxMessageBytes) {
       throw new RpcError(
         RpcCode.RESOURCE_EXHAUSTED,
-        `the answer has ${length} bytes, more than ${this.#maxMessageBytes}`,
+        `the ${this.#what} has ${length} bytes, more than ${this.#maxMessageBytes}`,
       );
     }
     return length;

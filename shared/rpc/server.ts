@@ -1,26 +1,22 @@
 /** gRPC servers on unix sockets, with health and reflection. */
+/*
+ * Over node:http2 and not grpc-js: that one has no way to see how far a stream's messages got, see
+ * metered_socket.ts, and a reader that stands still would make the server grow without end.
+ */
 import { once } from "node:events";
-import type { Server as SocketServer } from "node:net";
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
-// A default import is undefined once esbuild has bundled it.
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Server as SocketServer, Socket } from "node:net";
+import type { DescService } from "@bufbuild/protobuf";
 import { dropForeignPeers } from "../ffi/peercred.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { getLogger } from "../log.ts";
-import {
-  asBuffer,
-  bidiHandler,
-  type CallRecord,
-  type DispatchOptions,
-  serverStreamHandler,
-  unaryHandler,
-} from "./dispatch.ts";
+import { type CallRecord, type DispatchOptions, type Serve, servedMethod } from "./dispatch.ts";
 import { RpcCode } from "./errors.ts";
 import { HealthRegistry } from "./health.ts";
 import { Reflection } from "./reflection.ts";
 import { type AnyHandler, methodPath, type ServiceImpl } from "./service.ts";
+import { ServerConnection } from "./server_connection.ts";
 import { listenUnix } from "./unix_listener.ts";
 
 export type { CallRecord } from "./dispatch.ts";
@@ -57,8 +53,9 @@ const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
 /** Serves gRPC services on unix sockets; every socket has all services. */
 export class RpcServer {
   readonly #options: Required<RpcServerOptions>;
-  readonly #server: Server;
+  readonly #methods = new Map<string, Serve>();
   readonly #listeners: SocketServer[] = [];
+  readonly #connections = new Set<ServerConnection>();
   readonly #services: DescService[] = [];
   readonly #health = new HealthRegistry();
   readonly #closing = new AbortController();
@@ -66,12 +63,6 @@ export class RpcServer {
 
   constructor(options: RpcServerOptions = {}) {
     this.#options = { ...DEFAULT_OPTIONS, ...options };
-    this.#server = new Server({
-      "grpc.max_receive_message_length": this.#options.maxMessageBytes,
-      "grpc.max_send_message_length": this.#options.maxMessageBytes,
-      "grpc.max_concurrent_streams": this.#options.maxCallsPerConnection,
-      "grpc.enable_channelz": 0,
-    });
     const reflection = new Reflection(() => this.#services);
     this.add(Health, this.#health.service);
     this.add(ServerReflection, reflection.v1);
@@ -87,10 +78,15 @@ export class RpcServer {
       throw new TypeError(`Cannot add ${service.typeName}: it was added before`);
     }
     const handlers = impl as Readonly<Record<string, AnyHandler | undefined>>;
+    const options: DispatchOptions = {
+      closing: this.#closing.signal,
+      maxMessageBytes: this.#options.maxMessageBytes,
+      onCall: (record) => this.#finished(record),
+    };
     for (const method of service.methods) {
       const handler = handlers[method.localName];
-      // grpc-js answers UNIMPLEMENTED for what is not registered.
-      if (handler !== undefined) this.#register(method, handler.bind(impl));
+      if (handler === undefined) continue;
+      this.#methods.set(methodPath(method), servedMethod(method, handler.bind(impl), options));
     }
     this.#services.push(service);
     this.#health.set(service.typeName, true);
@@ -107,11 +103,10 @@ export class RpcServer {
    * @throws {ListenError} when another server serves the path, or it can't be bound
    */
   async listenUnix(socketPath: string): Promise<void> {
-    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     const listener = await listenUnix(socketPath, {
       checkPeers: this.#options.checkPeers,
       maxConnections: this.#options.maxConnections,
-      onConnection: (socket) => injector.injectConnection(socket),
+      onConnection: (socket) => this.#connected(socket),
       onRefused: (why) => log.warn("connection refused", { socket: socketPath, why }),
     });
     this.#listeners.push(listener);
@@ -133,51 +128,22 @@ export class RpcServer {
       return closed;
     });
     this.#closing.abort();
-    const shutdown = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
-    const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
-    await shutdown;
+    for (const connection of this.#connections) connection.close();
+    const timer = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, graceMs);
+    await Promise.all([...this.#connections].map((connection) => connection.closed));
     clearTimeout(timer);
     await Promise.all(listeners);
   }
 
-  #register(method: DescMethod, handler: AnyHandler): void {
-    const options: DispatchOptions = {
-      closing: this.#closing.signal,
-      onCall: (record) => this.#finished(record),
-    };
-    const path = methodPath(method);
-    const decode = (bytes: Uint8Array) => bytes;
-    switch (method.methodKind) {
-      case "unary":
-        this.#server.register(
-          path,
-          unaryHandler(method, handler, options),
-          asBuffer,
-          decode,
-          "unary",
-        );
-        break;
-      case "server_streaming":
-        this.#server.register(
-          path,
-          serverStreamHandler(method, handler, options),
-          asBuffer,
-          decode,
-          "serverStream",
-        );
-        break;
-      case "bidi_streaming":
-        this.#server.register(
-          path,
-          bidiHandler(method, handler, options),
-          asBuffer,
-          decode,
-          "bidi",
-        );
-        break;
-      default:
-        throw new TypeError(`Cannot serve ${path}: client streams are not supported`);
-    }
+  #connected(socket: Socket): void {
+    const connection = new ServerConnection(socket, {
+      maxCalls: this.#options.maxCallsPerConnection,
+      serveOf: (path) => this.#methods.get(path),
+    });
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
   }
 
   #finished(record: CallRecord): void {
