@@ -1,18 +1,11 @@
-import { contentHash, filesUnder } from "../build/files.ts";
+import { contentHash, exists, filesUnder } from "../build/files.ts";
+import { generateSteps } from "../build/generate.ts";
+import { targetOf } from "../build/target.ts";
 
-const GENERATED_PAGES: ReadonlySet<string> = new Set([
-  "docs/api.md",
-  "docs/configuration.md",
-  "docs/metrics.md",
-]);
-
-/** Every committed file that the build generates. */
+/** Every committed file that the build generates, and what an earlier build left in their folders. */
 function generatedFiles(): string[] {
-  return [
-    ...filesUnder("shared/gen", () => true),
-    ...filesUnder("bpf/lib/gen", () => true),
-    ...filesUnder("docs", (path) => GENERATED_PAGES.has(path)),
-  ];
+  const made = generateSteps(targetOf()).flatMap((step) => step.outputs());
+  return [...new Set([...made, ...filesUnder("shared/gen", () => true)])].filter(exists);
 }
 
 /** The generated files as they are now: path -> hash of the content. */
