@@ -40,7 +40,20 @@ function* headings(): Generator<(text: string) => void, never> {
 
 const next = headings();
 const step = (text: string) => next.next().value(text);
-const show = (text: string) => console.log(text.trimEnd().replaceAll(/^/gm, "   "));
+const show = (text: string) => console.log(aligned(text.trimEnd()).replaceAll(/^/gm, "   "));
+
+/** In a pipe novanetctl separates columns by tabs; here a person reads them. */
+function aligned(text: string): string {
+  const rows = text.split("\n").map((line) => line.split("\t"));
+  const widths = rows.reduce<number[]>(
+    (most, row) =>
+      row.map((cell, i) => Math.max(cell.length, most[i] ?? 0)).concat(most.slice(row.length)),
+    [],
+  );
+  return rows.map((row) =>
+    row.map((cell, i) => i < row.length - 1 ? cell.padEnd(widths[i] ?? 0) : cell).join("  ")
+  ).join("\n");
+}
 
 /** A small HTTP server inside a pod. */
 async function serve(pod: LabPod): Promise<void> {
