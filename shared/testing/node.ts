@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import { createRpcClient, type RpcClient } from "../rpc/client.ts";
 import { type CommandResult, runCommand, RunningCommand, tryCommand } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import type { LabNetns, NetnsLab } from "./lab.ts";
@@ -59,6 +61,7 @@ export class LabNode {
   readonly dir: string;
   readonly #lab: NetnsLab;
   readonly #options: LabNodeOptions;
+  readonly #clients = new Map<string, Disposable>();
   #dataplane: RunningCommand | undefined;
   #agent: RunningCommand | undefined;
 
@@ -136,6 +139,21 @@ export class LabNode {
     return join(this.dir, "run", name);
   }
 
+  /** A client of a service on one of the node's sockets, which lives as long as the lab. */
+  client<S extends DescService>(service: S, socket: string): RpcClient<S> {
+    const key = `${socket} ${service.typeName}`;
+    const known = this.#clients.get(key) as RpcClient<S> | undefined;
+    if (known !== undefined) return known;
+    const client = this.#lab.own(createRpcClient(service, { socketPath: this.socket(socket) }));
+    this.#clients.set(key, client);
+    return client;
+  }
+
+  /** The daemons that were started last, running or not. */
+  get daemons(): RunningCommand[] {
+    return [this.#dataplane, this.#agent].filter((daemon) => daemon !== undefined);
+  }
+
   /** Starts both daemons and waits until the agent is ready. */
   async start(): Promise<void> {
     await this.startDataplane();
@@ -164,10 +182,12 @@ export class LabNode {
     ]);
     await this.#listening(this.#agent, "cni.sock");
     const agent = this.#agent;
-    await eventually(async () => {
-      if (agent.exited) throw new Error(`novanet-agent ended:\n${agent.stderr}`);
-      return (await this.cni("STATUS", { containerId: "", netnsPath: "" })).code === 0;
+    const state = await eventually(async () => {
+      if (agent.exited) return "ended";
+      const { code } = await this.cni("STATUS", { containerId: "", netnsPath: "" });
+      return code === 0 && "ready";
     }, { timeoutMs: 15_000, intervalMs: 50, what: "an agent that is ready" });
+    if (state === "ended") throw ended(agent);
     return this.#agent;
   }
 
@@ -250,12 +270,7 @@ export class LabNode {
 
   /** DEL of a pod of this node; its namespace stays. */
   delPod(pod: LabPod): Promise<CommandResult> {
-    return this.cni("DEL", {
-      containerId: pod.containerId,
-      netnsPath: pod.netns.path,
-      podName: pod.name,
-      podNamespace: pod.namespace,
-    });
+    return this.cni("DEL", attachmentOf(pod));
   }
 
   /** Puts a file into manifests_dir, whole or not at all. */
@@ -281,12 +296,32 @@ export class LabNode {
   }
 
   async #listening(daemon: RunningCommand, socket: string): Promise<void> {
-    await eventually(async () => {
-      if (daemon.exited) throw new Error(`${daemon.argv.join(" ")} ended:\n${daemon.stderr}`);
+    const state = await eventually(async () => {
+      if (daemon.exited) return "ended";
       using _connection = await Deno.connect({ transport: "unix", path: this.socket(socket) });
-      return true;
+      return "listening";
     }, { timeoutMs: 15_000, intervalMs: 20, what: `${socket} (${daemon.stderr.slice(-500)})` });
+    if (state === "ended") throw ended(daemon);
   }
+}
+
+function ended(daemon: RunningCommand): Error {
+  return new Error(`${daemon.argv.join(" ")} ended:\n${daemon.stderr}`);
+}
+
+/** What CNI needs to know of a pod that was added. */
+export function attachmentOf(pod: LabPod): Attachment {
+  return {
+    containerId: pod.containerId,
+    netnsPath: pod.netns.path,
+    podName: pod.name,
+    podNamespace: pod.namespace,
+  };
+}
+
+/** The host's end of a pod's interface. */
+export function hostIfName(pod: LabPod): string {
+  return pod.result.interfaces.find(({ sandbox }) => sandbox === undefined)?.name ?? "";
 }
 
 /** A container id as runtimes make them, 64 hex digits, the same for the same name. */
