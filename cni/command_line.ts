@@ -84,12 +84,12 @@ function dispatch(args: readonly string[]): CommandOutput {
 }
 
 function runInstall(options: InstallOptions): CommandOutput {
+  const versions = commonVersions(options.binDir, options.chain);
   if (!Deno.build.standalone) {
     throw new InstallError(
       "install copies its own executable: run dist/novanet-cni, not the source",
     );
   }
-  const versions = commonVersions(options.binDir, options.chain);
   const paths = install(Deno.execPath(), options, versions);
   const earlier = earlierConfigurations(options.confDir);
   const notes = earlier.map((name) =>

@@ -27,7 +27,8 @@ export const PERMISSIONS: Readonly<Record<ExecutableName, readonly string[]>> = 
     "--allow-write",
     "--ignore-env",
   ],
-  "novanet-cni": ["--allow-env=CNI_*", "--allow-read", "--allow-write"],
+  // `install --chain` asks the plugins it names for their versions.
+  "novanet-cni": ["--allow-env=CNI_*", "--allow-read", "--allow-run", "--allow-write"],
   // NO_COLOR may always be read.
   "novanetctl": ["--allow-read", "--allow-write"],
 };

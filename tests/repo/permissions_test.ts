@@ -57,6 +57,13 @@ const EXERCISES: Readonly<Record<ExecutableName, Exercise>> = {
     assert.equal(code, 0);
     // There is no agent: the DEL waits for it.
     assert.equal([...Deno.readDirSync(node.path("/var/lib/novanet/spool"))].length, 1);
+    // An install gets as far as copying the executable, which a bundle is not.
+    const answer = `#!/bin/sh\necho '{"supportedVersions":["1.0.0"]}'\n`;
+    Deno.writeTextFileSync(node.path("/run/portmap"), answer, { mode: 0o755 });
+    const folders = ["--bin-dir", "/run", "--conf-dir", "/run"];
+    const argv = [...node.argv("novanet-cni", permissions), "install", ...folders];
+    const { stderr } = await node.run([...argv, "--chain", "portmap"]);
+    assert.match(stderr, /own executable/);
   },
   async "novanetctl"(node, permissions) {
     await startDataplane(node);
