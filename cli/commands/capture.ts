@@ -1,7 +1,7 @@
 import { agentExt } from "../agent.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit_codes.ts";
-import type { Io, Sink } from "../io.ts";
+import type { FileSink, Io, Sink } from "../io.ts";
 import type { OptionsOf } from "../options.ts";
 import { pcapHeader, pcapPacket } from "../pcap.ts";
 
@@ -19,8 +19,10 @@ export async function capture(options: OptionsOf<"capture">, io: Io): Promise<vo
     throw new CliError(ExitCode.USAGE, why);
   }
   const signal = io.interrupted();
-  using file = toStdout ? undefined : io.createFile(options.write ?? "", true);
-  const writer = new PcapWriter(file ?? io.stdout, options.snaplen);
+  using writer = new PcapWriter(
+    () => toStdout ? io.stdout : io.createFile(options.write ?? "", true),
+    options.snaplen,
+  );
   const name = `${pod.namespace}/${pod.name}`;
   if (io.stderr.columns !== undefined) {
     await io.stderr.write(`Capturing ${name}; end with Ctrl-C\n`);
@@ -48,28 +50,34 @@ async function receive(
   }
 }
 
-/** Writes the file's header before the first packet. */
-class PcapWriter {
+/** Makes the file and writes its header before the first packet: a pod that is not there leaves no file. */
+class PcapWriter implements Disposable {
   packets = 0;
-  readonly #sink: Sink;
+  readonly #open: () => Sink | FileSink;
   readonly #snaplen: number;
-  #begun = false;
+  #sink: Sink | FileSink | undefined;
 
-  constructor(sink: Sink, snaplen: number) {
-    this.#sink = sink;
+  constructor(open: () => Sink | FileSink, snaplen: number) {
+    this.#open = open;
     this.#snaplen = snaplen;
   }
 
-  async begin(): Promise<void> {
-    if (this.#begun) return;
-    this.#begun = true;
-    await this.#sink.write(pcapHeader(this.#snaplen));
+  async begin(): Promise<Sink> {
+    if (this.#sink === undefined) {
+      this.#sink = this.#open();
+      await this.#sink.write(pcapHeader(this.#snaplen));
+    }
+    return this.#sink;
   }
 
   async write(packet: Uint8Array): Promise<void> {
-    await this.begin();
-    await this.#sink.write(packet);
+    const sink = await this.begin();
+    await sink.write(packet);
     this.packets++;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#sink !== undefined && Symbol.dispose in this.#sink) this.#sink[Symbol.dispose]();
   }
 }
 

@@ -42,7 +42,7 @@ Deno.test("a capture in a pipe is pcap with nanoseconds", KEEPS_SHIM, async () =
   ]);
 });
 
-Deno.test("tcpdump's own reader takes the file", KEEPS_SHIM, async () => {
+Deno.test("-w writes the file and nothing to stdout", KEEPS_SHIM, async () => {
   const { io } = await ctl(capturing(2), ["capture", "shop/web-0", "-w", "web.pcap"]);
   assert.equal(io.stdout.chunks.length, 0);
   assert.equal(io.files.get("web.pcap")?.bytes().length, 24 + 2 * (16 + 64));
@@ -62,8 +62,9 @@ Deno.test("a pod that is not there exits with 4", KEEPS_SHIM, async () => {
       },
     },
   };
-  const { exitCode, stderr, io } = await ctl(agent, ["capture", "web-1"]);
+  const { exitCode, stderr, io } = await ctl(agent, ["capture", "web-1", "-w", "web.pcap"]);
   assert.equal(exitCode, 4);
+  assert.equal(io.files.size, 0);
   assert.equal(stderr, 'Error: novanet-agent: pod "default/web-1" not found\n');
   assert.equal(io.stdout.chunks.length, 0);
 });

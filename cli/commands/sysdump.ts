@@ -55,7 +55,7 @@ async function collect(options: GlobalOptions): Promise<{ files: TarFile[]; faul
   return { files: [textFile("novanetctl.txt", notes.join("\n")), ...files], faults };
 }
 
-/** What the agent collects; a file may come in several parts. */
+/** What the agent collects, under the names it gives; a file may come in several parts. */
 async function agentFiles(options: GlobalOptions): Promise<TarFile[]> {
   using agent = agentExt(options);
   const parts = new Map<string, Uint8Array[]>();
@@ -68,7 +68,7 @@ async function agentFiles(options: GlobalOptions): Promise<TarFile[]> {
     parts.set(safeName(name), [...parts.get(name) ?? [], data]);
   }
   return await Promise.all(
-    [...parts].map(async ([name, list]) => ({ name: `agent/${name}`, data: await joined(list) })),
+    [...parts].map(async ([name, list]) => ({ name, data: await joined(list) })),
   );
 }
 
@@ -76,7 +76,7 @@ async function dataplaneFiles(options: GlobalOptions): Promise<TarFile[]> {
   using client = createRpcClient(DataplaneControl, { socketPath: options.dataplaneSocket });
   const method = DataplaneControl.method.getDataplaneStatus;
   const status = await client.getDataplaneStatus({});
-  return [textFile("dataplane/status.json", toJson(messageJson(method.output, status), 2))];
+  return [textFile("novanet-dataplane.json", toJson(messageJson(method.output, status), 2))];
 }
 
 /** A name from the agent must not lead out of the archive's folder. */

@@ -49,10 +49,10 @@ Deno.test("a sysdump holds what both daemons say", KEEPS_SHIM, async () => {
     assert.equal(stdout, `${FOLDER}.tar.gz\n`);
     assert.equal(stderr, "");
     const files = await unpack(io.files.get(`${FOLDER}.tar.gz`)?.bytes() ?? new Uint8Array());
-    assert.equal(files[`${FOLDER}/agent/status.json`], "{}");
-    assert.equal(files[`${FOLDER}/agent/a/b/list.txt`], "one");
+    assert.equal(files[`${FOLDER}/status.json`], "{}");
+    assert.equal(files[`${FOLDER}/a/b/list.txt`], "one");
     assert.equal(
-      JSON.parse(files[`${FOLDER}/dataplane/status.json`] ?? "")["endpoint_count"],
+      JSON.parse(files[`${FOLDER}/novanet-dataplane.json`] ?? "")["endpoint_count"],
       3,
     );
     assert.match(files[`${FOLDER}/novanetctl.txt`] ?? "", /^novanetctl \d/);
