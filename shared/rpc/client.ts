@@ -115,7 +115,7 @@ class Client {
     using connection = new Connection(this.#options.socketPath);
     this.#streams.add(connection);
     try {
-      const callOptions = this.#callOptions(method, options.signal);
+      const callOptions = { ...this.#callOptions(method, options.signal), holdBack: true };
       for await (const message of callMessages(connection, bytes, callOptions)) {
         yield decode(method, message);
       }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { eventually } from "../testing/eventually.ts";
@@ -15,7 +16,7 @@ import {
   unavailable,
 } from "./errors.ts";
 import type { CallRecord } from "./server.ts";
-import { RpcLab } from "./testing.ts";
+import { leaveSocket, RpcLab } from "./testing.ts";
 
 function rejects(call: Promise<unknown>, code: RpcCode, message?: RegExp): Promise<void> {
   return assert.rejects(call, (error) => {
@@ -274,8 +275,7 @@ Deno.test("no server and a dead server's socket are UNAVAILABLE at once", async 
   try {
     using none = createRpcClient(DataplaneExt, { socketPath: `${folder}/none.sock` });
     await rejects(none.listEndpoints({}), RpcCode.UNAVAILABLE, /ENOENT/);
-    const listener = Deno.listen({ transport: "unix", path: `${folder}/dead.sock` });
-    listener.close();
+    await leaveSocket(`${folder}/dead.sock`);
     using dead = createRpcClient(DataplaneExt, { socketPath: `${folder}/dead.sock` });
     await rejects(dead.listEndpoints({}), RpcCode.UNAVAILABLE, /ECONNREFUSED/);
   } finally {
@@ -283,22 +283,68 @@ Deno.test("no server and a dead server's socket are UNAVAILABLE at once", async 
   }
 });
 
-Deno.test("bytes that are no HTTP/2 end the connection and nothing else", async () => {
-  await using lab = await RpcLab.start({ listPods: () => ({}) });
-  const client = lab.client();
-  await client.listPods({});
-  for (
-    const garbage of ["GET / HTTP/1.1\r\n\r\n", "\0".repeat(100_000), "PRI * HTTP/2.0\r\n\r\nXX"]
-  ) {
-    const socket = connect(lab.socketPath);
-    socket.on("error", () => {});
-    socket.write(garbage);
-    socket.resume();
-    await Promise.race([once(socket, "close"), once(socket, "end")]);
-    socket.destroy();
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS = "\0\0\0\x04\0\0\0\0\0";
+const GARBAGE: readonly [string, string][] = [
+  ["HTTP/1.1", "GET / HTTP/1.1\r\n\r\n"],
+  ["zeros", "\0".repeat(100_000)],
+  ["a preface that goes wrong", "PRI * HTTP/2.0\r\n\r\nXX"],
+  ["a preface without settings", PREFACE + "\xff".repeat(50_000)],
+  ["headers that are none", `${PREFACE}${SETTINGS}\0\0\x08\x01\x05\0\0\0\x01garbage!`],
+  ["data of no stream", `${PREFACE}${SETTINGS}\0\x04\0\0\0\0\0\0\x01${"x".repeat(1024)}`],
+  ["a frame that is too long", `${PREFACE}${SETTINGS}\xff\xff\xff\0\0\0\0\0\x01`],
+];
+
+for (const [name, garbage] of GARBAGE) {
+  Deno.test(`bytes that are no HTTP/2 end their connection and nothing else: ${name}`, async () => {
+    await using lab = await RpcLab.start({ listPods: () => ({}) });
+    const client = lab.client();
     await client.listPods({});
-  }
-});
+    const socket = connect(lab.socketPath);
+    const closed = new Promise((resolve) => socket.on("close", resolve));
+    socket.on("error", () => {});
+    socket.resume();
+    socket.write(garbage, "latin1");
+    await closed;
+    await client.listPods({});
+  });
+}
+
+/** Frames of gRPC that are not as they must be, sent by node:http2 itself. */
+const BAD_CALLS: readonly [string, Record<string, string>, Uint8Array, string][] = [
+  ["no request", {}, new Uint8Array(), "3"],
+  ["half a frame header", {}, Uint8Array.of(0, 0, 0), "13"],
+  ["half a message", {}, Uint8Array.of(0, 0, 0, 0, 9, 1), "13"],
+  ["two requests", {}, new Uint8Array(10), "3"],
+  ["a compressed request", {}, Uint8Array.of(1, 0, 0, 0, 0), "12"],
+  ["a request that is no protobuf", {}, Uint8Array.of(0, 0, 0, 0, 1, 0xff), "3"],
+  ["a length above the limit", {}, Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff), "8"],
+  ["an unknown method", { ":path": "/novanet.ext.v1.AgentExt/None" }, new Uint8Array(5), "12"],
+  ["a path that is none", { ":path": "/" }, new Uint8Array(5), "12"],
+  ["another content type", { "content-type": "text/plain" }, new Uint8Array(5), "HTTP 415"],
+  ["another HTTP method", { ":method": "GET" }, new Uint8Array(), "HTTP 405"],
+];
+
+for (const [name, headers, body, expected] of BAD_CALLS) {
+  Deno.test(`a bad call is answered: ${name}`, async () => {
+    await using lab = await RpcLab.start({ listPods: () => ({}) });
+    const session = connectHttp2("http://localhost", {
+      createConnection: () => connect(lab.socketPath),
+    });
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/novanet.ext.v1.AgentExt/ListPods",
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...headers,
+    }, { endStream: false });
+    const [answer] = await Promise.all([once(stream, "response"), stream.end(body)]);
+    const { ":status": http, "grpc-status": status } = answer[0];
+    assert.equal(http === 200 ? status : `HTTP ${http}`, expected);
+    session.destroy();
+    await once(session, "close");
+  });
+}
 
 Deno.test("a client of something that is no gRPC server gets an error", async () => {
   const folder = Deno.makeTempDirSync();

@@ -1,6 +1,6 @@
 /** One HTTP/2 connection over a unix socket, opened when it is needed and again after it was lost. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, type Socket } from "node:net";
 import type { OutgoingHttpHeaders } from "node:http";
 
 /** Bytes that a server may send ahead of the reader, per stream. */
@@ -10,6 +10,7 @@ const WINDOW_BYTES = 1 << 20;
 export class Connection implements Disposable {
   readonly #socketPath: string;
   #session: ClientHttp2Session | undefined;
+  #socket: Socket | undefined;
   #lost: Error | undefined;
 
   constructor(socketPath: string) {
@@ -26,6 +27,16 @@ export class Connection implements Disposable {
     return this.#open().request(headers);
   }
 
+  /** Takes nothing more from the socket, so that the server is held back. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  /** Reads from the socket again. */
+  resume(): void {
+    if (this.#socket?.isPaused()) this.#socket.resume();
+  }
+
   /** Ends the connection and every request on it. */
   [Symbol.dispose](): void {
     this.#session?.destroy();
@@ -36,8 +47,9 @@ export class Connection implements Disposable {
     const current = this.#session;
     if (current !== undefined && !current.closed && !current.destroyed) return current;
     this.#lost = undefined;
+    const socket = this.#socket = connectSocket(this.#socketPath);
     const session = connect("http://localhost", {
-      createConnection: () => connectSocket(this.#socketPath),
+      createConnection: () => socket,
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
     });
     const forget = () => {

@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 
 const FRAME_HEADER_BYTES = 9;
 const DATA = 0;
+/** How every HTTP/2 client begins (RFC 9113, section 3.4). */
+const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
  * A socket for an HTTP/2 session that tells how much of each stream's data has left.
@@ -16,6 +18,7 @@ export class MeteredSocket extends Duplex {
   readonly #meters = new Map<number, (bytes: number) => void>();
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   #headerBytes = 0;
+  #prefaceBytes = 0;
   #payloadBytes = 0;
   #meter: ((bytes: number) => void) | undefined;
 
@@ -23,7 +26,8 @@ export class MeteredSocket extends Duplex {
     super();
     this.#socket = socket;
     socket.on("data", (chunk) => {
-      if (!this.push(chunk)) socket.pause();
+      if (!this.#isHttp2(chunk)) this.destroy();
+      else if (!this.push(chunk)) socket.pause();
     });
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));
@@ -36,6 +40,11 @@ export class MeteredSocket extends Duplex {
   meter(streamId: number, sent: (bytes: number) => void): Disposable {
     this.#meters.set(streamId, sent);
     return { [Symbol.dispose]: () => void this.#meters.delete(streamId) };
+  }
+
+  /** Whether a client has begun to speak HTTP/2. */
+  get greeted(): boolean {
+    return this.#prefaceBytes === PREFACE.length;
   }
 
   override _read(): void {
@@ -61,6 +70,15 @@ export class MeteredSocket extends Duplex {
     this.#meters.clear();
     this.#socket.destroy();
     done(error);
+  }
+
+  /** Compares the first bytes; Deno's http2 keeps a connection that speaks something else open in silence. */
+  #isHttp2(chunk: Uint8Array): boolean {
+    for (const byte of chunk.subarray(0, PREFACE.length - this.#prefaceBytes)) {
+      if (byte !== PREFACE[this.#prefaceBytes]) return false;
+      this.#prefaceBytes++;
+    }
+    return true;
   }
 
   /** Walks over frames (RFC 9113, section 4.1), which end anywhere in a chunk. */

@@ -14,6 +14,9 @@ import { ServerCall } from "./server_call.ts";
 /** Bytes that a client may send ahead of the handler, per stream. */
 const WINDOW_BYTES = 1 << 20;
 
+/** How long a client may take to begin to speak HTTP/2. */
+const GREETING_TIMEOUT_MS = 10_000;
+
 /** What connections of a server share. */
 export interface ConnectionOptions {
   /** Calls at once. */
@@ -40,6 +43,10 @@ export class ServerConnection {
     this.#options = options;
     this.#socket = new MeteredSocket(socket);
     this.closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
+    const greeting = setTimeout(() => {
+      if (!this.#socket.greeted) this.destroy();
+    }, GREETING_TIMEOUT_MS);
+    void this.closed.then(() => clearTimeout(greeting));
     // A server of its own for each connection ties streams to their socket; http2 does not tell it.
     const http2 = createServer({
       settings: { maxConcurrentStreams: options.maxCalls, initialWindowSize: WINDOW_BYTES },

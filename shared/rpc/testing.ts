@@ -45,3 +45,10 @@ export class RpcLab implements AsyncDisposable {
     Deno.removeSync(this.folder, { recursive: true });
   }
 }
+
+/** Leaves the socket file of a listener that died. */
+export async function leaveSocket(path: string): Promise<void> {
+  const script = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} }); Deno.exit(0);`;
+  const { success } = await new Deno.Command(Deno.execPath(), { args: ["eval", script] }).output();
+  if (!success) throw new Error(`Cannot leave a socket at ${path}`);
+}
