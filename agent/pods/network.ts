@@ -227,7 +227,11 @@ function checkPodEnd(pod: Attachment, hostIndex: number): string[] {
   );
   fault(!has(Cidr.of(pod.gateway, 32)), `the pod has no route to its gateway ${pod.gateway}`);
   fault(!has(Cidr.ALL), "the pod has no default route");
-  fault(neighbour?.permanent !== true, "the pod's gateway is no permanent neighbour");
+  const gatewayMac = hostMac(pod.gateway);
+  fault(
+    neighbour?.permanent !== true || neighbour.mac?.equals(gatewayMac) !== true,
+    `the pod's gateway is no permanent neighbour with MAC ${gatewayMac}`,
+  );
   return faults;
 }
 
