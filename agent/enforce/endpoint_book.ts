@@ -108,10 +108,11 @@ export async function attachPrograms(calls: DataplaneCalls, interfaceName: strin
   );
 }
 
-/** Takes the datapath off both hooks; an interface without it is no error. */
-export async function detachPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
-  await Promise.allSettled(
-    [AttachType.ATTACH_TC_INGRESS, AttachType.ATTACH_TC_EGRESS]
-      .map((attachType) => calls.control.detachProgram({ interfaceName, attachType })),
-  );
+/** Lets the dataplane forget what it had on an interface that is gone. Safe to repeat. */
+export async function forgetPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
+  // The interface took its programs along; one detach removes the pins of both.
+  await calls.control.detachProgram({
+    interfaceName,
+    attachType: AttachType.ATTACH_TC_INGRESS,
+  });
 }

@@ -1,7 +1,8 @@
 import { getLogger } from "../../shared/log.ts";
 import { toRpcError } from "../../shared/rpc/errors.ts";
+import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
-import { attachPrograms, detachPrograms, type EndpointBook } from "../enforce/endpoint_book.ts";
+import { attachPrograms, type EndpointBook, forgetPrograms } from "../enforce/endpoint_book.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import { type Attachment, attachmentId, type AttachmentKey } from "../state/mod.ts";
 import { KeyedLock } from "./keyed_lock.ts";
@@ -76,7 +77,7 @@ export class PodController {
     const { registry, network } = this.#options;
     for (const pod of registry.list()) {
       const alive = netnsIdentityIfThere(pod.netns) === pod.netnsId;
-      if (pod.state === "ready" && alive) this.#mend(pod);
+      if (pod.state === "ready" && alive) await this.#mend(pod);
       else {
         log.info("freeing what is left of a pod", { ...podFields(pod), state: pod.state, alive });
         await this.#remove(pod);
@@ -86,7 +87,7 @@ export class PodController {
     for (const link of network.ownHostLinks(registry.gateway)) {
       if (known.has(link.name)) continue;
       log.warn("removing an interface that belongs to no pod", { link: link.name });
-      network.removeLink(link.index);
+      await network.removeLink(link.index);
     }
   }
 
@@ -98,7 +99,7 @@ export class PodController {
   }
 
   async #keep(known: Attachment): Promise<Attachment> {
-    const pod = this.#mend(known);
+    const pod = await this.#mend(known);
     const { link, endpoints } = this.#options;
     await link.call(async (calls) => {
       await attachPrograms(calls, pod.hostIfName);
@@ -108,7 +109,7 @@ export class PodController {
   }
 
   /** Repairs a living pod's interface, or makes it anew when it is gone. */
-  #mend(pod: Attachment): Attachment {
+  async #mend(pod: Attachment): Promise<Attachment> {
     const { network, registry } = this.#options;
     try {
       const host = network.hostLink(pod);
@@ -116,7 +117,7 @@ export class PodController {
       if (host !== undefined && faults.length === 0) return pod;
       log.warn("repairing a pod's interface", { ...podFields(pod), faults: faults.join("; ") });
       if (host === undefined || !network.isWhole(pod)) {
-        network.remove(pod);
+        await network.remove(pod);
         const hostIfindex = network.create(pod);
         pod = registry.update(pod, { hostIfindex });
       }
@@ -138,9 +139,9 @@ export class PodController {
       registry.remove(registry.get(pod) ?? pod, rest);
       enforcer.applyInBackground();
     });
+    undo.defer(() => link.callIfConnected((calls) => forgetPrograms(calls, pod.hostIfName)));
     undo.defer(() => network.remove(pod));
     const hostIfindex = network.create(pod);
-    undo.defer(() => link.callIfConnected((calls) => detachPrograms(calls, pod.hostIfName)));
     await Promise.all([
       enforcer.apply(),
       link.call((calls) => attachPrograms(calls, pod.hostIfName)),
@@ -160,22 +161,24 @@ export class PodController {
 
   /** Closes the pod first, then takes everything away, then forgets it. */
   async #remove(known: Attachment): Promise<void> {
-    const { registry, network, link, endpoints, enforcer } = this.#options;
+    const { registry, network, endpoints, enforcer } = this.#options;
     const pod = registry.update(known, { state: "deleting" });
-    await link.callIfConnected(async (calls) => {
-      await endpoints.remove(calls, pod.ip);
-      await detachPrograms(calls, pod.hostIfName);
-    }).catch((error) =>
-      // The dataplane loses it at the next resync; the pod must go all the same.
-      log.warn("cannot tell the dataplane", {
-        ...podFields(pod),
-        error: toRpcError(error).message,
-      })
-    );
-    network.remove(pod);
+    await this.#tell(pod, (calls) => endpoints.remove(calls, pod.ip));
+    await network.remove(pod);
+    await this.#tell(pod, (calls) => forgetPrograms(calls, pod.hostIfName));
     registry.remove(pod, true);
     enforcer.applyInBackground();
     log.info("pod deleted", podFields(pod));
+  }
+
+  /** The pod must go even when the dataplane does not take it: the next resync tells it again. */
+  async #tell(pod: Attachment, work: (calls: DataplaneCalls) => Promise<void>): Promise<void> {
+    try {
+      await this.#options.link.callIfConnected(work);
+    } catch (error) {
+      const why = toRpcError(error).message;
+      log.warn("cannot tell the dataplane", { ...podFields(pod), error: why });
+    }
   }
 }
 

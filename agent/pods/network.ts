@@ -1,6 +1,11 @@
 import { isErrno } from "../../shared/ffi/errno.ts";
 import { Cidr, type Ipv4, Mac } from "../../shared/net/mod.ts";
-import { type Link, type LinkChange, RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import {
+  type Link,
+  type LinkChange,
+  linkDeleteAsync,
+  RtnetlinkSocket,
+} from "../../shared/netlink/mod.ts";
 import { ensureSysctl, type Netns, openNetns } from "../../shared/netns/mod.ts";
 import type { Attachment } from "../state/mod.ts";
 
@@ -32,8 +37,8 @@ export function hostMac(gateway: Ipv4): Mac {
 }
 
 /**
- * Makes and removes the kernel's part of pod interfaces by rtnetlink. Everything is synchronous: what
- * a call leaves half done when it throws is removed by {@linkcode PodNetwork.remove}.
+ * Makes and removes the kernel's part of pod interfaces by rtnetlink. What a call leaves half done when
+ * it throws is removed by {@linkcode PodNetwork.remove}.
  */
 export class PodNetwork implements Disposable {
   readonly #host: RtnetlinkSocket;
@@ -105,12 +110,12 @@ export class PodNetwork implements Disposable {
 
   /**
    * Removes the veth pair with all that hangs on it; one that is gone is no error, and an interface
-   * of that name that is not ours stays.
-   * @throws {NetlinkError}
+   * of that name that is not ours stays. The kernel takes tens of milliseconds, on another thread.
+   * @throws {NetlinkError | SysError}
    */
-  remove(pod: Attachment): void {
-    const link = this.#host.linkFind(pod.hostIfName);
-    if (link !== undefined && isOurs(link, pod.gateway)) this.#host.linkDelete(link.index);
+  async remove(pod: Attachment): Promise<void> {
+    const link = this.hostLink(pod);
+    if (link !== undefined) await this.removeLink(link.index);
   }
 
   /** The host's end of a pod's interface, when it is there. */
@@ -132,9 +137,9 @@ export class PodNetwork implements Disposable {
     return this.#host.linkList().filter((link) => isOurs(link, gateway));
   }
 
-  /** Removes an interface by its index. */
-  removeLink(index: number): void {
-    this.#host.linkDelete(index);
+  /** Removes an interface by its index. @throws {NetlinkError | SysError} */
+  async removeLink(index: number): Promise<void> {
+    await linkDeleteAsync(this.#options.hostNetns, index);
   }
 
   /**

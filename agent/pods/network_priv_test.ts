@@ -93,13 +93,13 @@ Deno.test("removing is complete, can be repeated, and leaves others' interfaces 
   await withHost(async (host, lab, network) => {
     const netns = await lab.addNetns();
     const pod = addPod(network, attachment(netns, 2));
-    network.remove(pod);
-    network.remove(pod);
+    await network.remove(pod);
+    await network.remove(pod);
     assert.equal(network.hostLink(pod), undefined);
     using inside = netns.rtnetlink();
     assert.equal(inside.linkFind("eth0"), undefined);
     await host.run(["ip", "link", "add", pod.hostIfName, "type", "veth", "peer", "name", "other"]);
-    network.remove(pod);
+    await network.remove(pod);
     assert.equal(network.hostIfExists(pod.hostIfName), true);
     assert.deepEqual(network.ownHostLinks(GATEWAY), []);
   });

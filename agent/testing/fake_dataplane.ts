@@ -114,7 +114,10 @@ export class FakeDataplane implements AsyncDisposable {
       },
       detachProgram: (request: { interfaceName: string; attachType: AttachType }) => {
         this.#note("detachProgram", request.interfaceName);
-        this.programs.delete(programName(request));
+        // As the real one does for an interface that is gone.
+        for (const hook of ["ingress", "egress"]) {
+          this.programs.delete(`${request.interfaceName} ${hook}`);
+        }
         return {};
       },
       streamFlows: (_request: unknown, { signal }: { signal: AbortSignal }) =>
