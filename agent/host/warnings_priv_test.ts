@@ -29,7 +29,7 @@ Deno.test("chains that drop what is forwarded are found", async (test) => {
   assert.deepEqual(forwardDropChains(host.path), []);
   const nft = await host.try(["sh", "-c", "command -v nft"]);
   await test.step({
-    name: "nft",
+    name: "nft [needs nft]",
     ignore: nft.code !== 0,
     fn: async () => {
       const chain = "{ type filter hook forward priority 0; policy drop; }";

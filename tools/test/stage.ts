@@ -92,12 +92,21 @@ export function testStage(
         "test", "-A", "--no-check", ...parallel, `--junit-path=${junit}`, ...options.files,
       ], options.limitMs);
       const cases = fileExists(junit) ? readJunit(Deno.readTextFileSync(junit)) : [];
-      const complete = ok || cases.some((one) => one.state === "failed");
       // Killed, crashed, or a file that could not be loaded: the report says nothing of it.
-      if (!complete) cases.push({ file: name, name: `${name} ended early`, state: "failed" });
+      if (!ok && !cases.some((one) => one.state === "failed")) {
+        const file = unfinished(output, options.files).join(" ");
+        cases.push({ file, name: "did not end", state: "failed" });
+      }
       return { cases: cases.map(reasonRequired), output };
     },
   };
+}
+
+/** The files that were running when a run ended early: what `deno test` printed says so in two ways. */
+function unfinished(output: string, files: readonly string[]): readonly string[] {
+  const started = [...output.matchAll(/^running \d+ tests? from \.\/(\S+)$/gm)];
+  if (started.length > 0) return [started.at(-1)![1]!];
+  return files.filter((file) => !output.includes(`./${file} => `));
 }
 
 /** A skip must say what the machine lacks: `NAME [needs WHAT]`. */
