@@ -64,7 +64,8 @@ const GENERATION = 7;
 
 /** The shipped object in the kernel with maps of its own, its programs run on given packets by BPF_PROG_TEST_RUN. */
 export class Datapath implements Disposable {
-  readonly #netns: LabNetns;
+  /** Where the interfaces of the pods are. */
+  readonly netns: LabNetns;
   readonly #maps: ReadonlyMap<string, BpfMap>;
   readonly #programs: ReadonlyMap<string, BpfProgram>;
   readonly #ring: RingBuffer;
@@ -72,7 +73,7 @@ export class Datapath implements Disposable {
   readonly #shapes = new Map<string, { exact: number; any: number }>();
   #state: DatapathState;
 
-  /** @param netns where the interfaces of the pods are. @throws {SysError} */
+  /** @throws {SysError} */
   constructor(netns: LabNetns, sizes: Readonly<Record<string, number>> = {}) {
     using stack = new DisposableStack();
     using object = BpfObject.open(readAsset("datapath.bpf.o"));
@@ -80,7 +81,7 @@ export class Datapath implements Disposable {
       object.setMaxEntries(map, entries);
     }
     object.load();
-    this.#netns = netns;
+    this.netns = netns;
     this.#maps = new Map(object.maps().map((name) => [name, stack.use(object.map(name))]));
     this.#programs = new Map(
       object.programs().map((name) => [name, stack.use(object.program(name))]),
@@ -216,7 +217,7 @@ export class Datapath implements Disposable {
     view.setUint32(CTX_INGRESS_IFINDEX, ingressIfindex, true);
     const before = this.drops();
     const { retval, dataOut } = inNetns(
-      this.#netns.path,
+      this.netns.path,
       () => this.program(program).testRun({ dataIn: packet, ctxIn }),
     );
     const after = this.drops();
