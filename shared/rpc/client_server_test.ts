@@ -102,7 +102,7 @@ for (const [name, thrown, code, message] of FAILURES) {
         throw thrown;
       },
       async *capturePod() {
-        yield { originalLen: 1 };
+        for (let at = 0; at < 100; at++) yield { originalLen: at };
         throw thrown;
       },
       // deno-lint-ignore require-yield
@@ -117,7 +117,7 @@ for (const [name, thrown, code, message] of FAILURES) {
       for await (const packet of client.capturePod({})) received.push(packet.originalLen);
     };
     await rejects(read(), code, message);
-    assert.deepEqual(received, [1]);
+    assert.deepEqual(received, Array.from({ length: 100 }, (_, at) => at));
     await rejects(collect(client.getSysdump({})), code, message);
   });
 }

@@ -1,6 +1,11 @@
 /** The answers of gRPC server reflection, v1 and v1alpha, from the descriptors of the services. */
-import { createRegistry, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+} from "@bufbuild/protobuf/wkt";
 import type {
   ServerReflection,
   ServerReflectionRequest,
@@ -93,18 +98,10 @@ export class Reflection {
     return [...files];
   }
 
-  /** The file that declares a message, enum, service, or a member of one. */
   #fileOf(symbol: string): DescFile | undefined {
-    const registry = createRegistry(...this.#files());
-    for (let name = symbol; name !== ""; name = name.slice(0, Math.max(0, name.lastIndexOf(".")))) {
-      const declared = registry.get(name);
-      if (declared !== undefined) {
-        return symbol === name || hasMember(declared, symbol.slice(name.length + 1))
-          ? declared.file
-          : undefined;
-      }
-    }
-    return undefined;
+    return this.#files().find((file) =>
+      [...symbolsOf(file.proto)].some((name) => `${file.proto.package}.${name}` === symbol)
+    );
   }
 
   #fileAnswer(file: DescFile | undefined, what: string) {
@@ -116,20 +113,28 @@ export class Reflection {
   }
 }
 
-function hasMember(
-  declared: NonNullable<ReturnType<ReturnType<typeof createRegistry>["get"]>>,
-  name: string,
-): boolean {
-  switch (declared.kind) {
-    case "service":
-      return declared.methods.some((method) => method.name === name);
-    case "message":
-      return declared.members.some((member) => member.name === name);
-    case "enum":
-      return declared.values.some((value) => value.name === name);
-    case "extension":
-      return false;
+/** All that a file declares, named relative to its package. */
+function* symbolsOf(file: FileDescriptorProto): Generator<string> {
+  for (const message of file.messageType) yield* symbolsOfMessage(message, "");
+  for (const desc of file.enumType) yield* symbolsOfEnum(desc, "");
+  for (const service of file.service) {
+    yield service.name;
+    for (const method of service.method) yield `${service.name}.${method.name}`;
   }
+}
+
+function* symbolsOfMessage(message: DescriptorProto, scope: string): Generator<string> {
+  yield scope + message.name;
+  const inner = `${scope}${message.name}.`;
+  for (const member of [...message.field, ...message.oneofDecl]) yield inner + member.name;
+  for (const nested of message.nestedType) yield* symbolsOfMessage(nested, inner);
+  for (const desc of message.enumType) yield* symbolsOfEnum(desc, inner);
+}
+
+/** The values of an enum stand beside it, not in it. */
+function* symbolsOfEnum(desc: EnumDescriptorProto, scope: string): Generator<string> {
+  yield scope + desc.name;
+  for (const value of desc.value) yield scope + value.name;
 }
 
 function errorAnswer(error: RpcError) {
