@@ -60,10 +60,14 @@ function refuseUnknown(pairs: ReadonlyMap<string, string>): void {
 
 function ignoresUnknown(text: string | undefined): boolean {
   if (text === undefined) return false;
-  const value = text.toLowerCase();
-  if (TRUE.has(value)) return true;
-  if (FALSE.has(value)) return false;
+  if (isTrue(text)) return true;
+  if (FALSE.has(text.toLowerCase())) return false;
   throw invalid(`IgnoreUnknown=${JSON.stringify(text)} is not a boolean`);
+}
+
+/** @returns whether a text is one of those that CNI takes for true. */
+export function isTrue(text: string): boolean {
+  return TRUE.has(text.toLowerCase());
 }
 
 function invalid(why: string): CniError {

@@ -1,3 +1,4 @@
+import { netnsFault } from "./netns.ts";
 import type { PluginOutput } from "./plugin.ts";
 import { runPlugin } from "./plugin.ts";
 import { readAll } from "./stdin.ts";
@@ -7,6 +8,7 @@ async function callPlugin(): Promise<PluginOutput> {
     getEnv: (name) => Deno.env.get(name),
     readStdin: () => readAll(Deno.stdin),
     connect: async (socketPath) => (await import("./agent_rpc.ts")).connectAgent(socketPath),
+    netnsFault,
     now: () => new Date(),
   });
 }

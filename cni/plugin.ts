@@ -1,6 +1,12 @@
 import type { Agent, ConnectAgent } from "./agent.ts";
-import { decodeJsonObject, decodeNetConf, decodeVersion, type NetConf } from "./config.ts";
-import { parseRequestedIp } from "./config.ts";
+import { isTrue } from "./cni_args.ts";
+import {
+  decodeJsonObject,
+  decodeNetConf,
+  decodeVersion,
+  type NetConf,
+  parseRequestedIp,
+} from "./config.ts";
 import {
   type Attachment,
   type CniCommand,
@@ -22,6 +28,8 @@ export interface PluginInput {
   /** Reads stdin to its end. @throws {CniError} */
   readonly readStdin: () => Uint8Array;
   readonly connect: ConnectAgent;
+  /** Why an ADD can't be done in a network namespace, `undefined` when it can. */
+  readonly netnsFault: (path: string) => string | undefined;
   readonly now: () => Date;
 }
 
@@ -69,7 +77,7 @@ async function runCommand(
   const call: Call = { conf, connect: input.connect, now, log: { level: "info", command } };
   let output: PluginOutput;
   try {
-    output = succeed(await perform(command, call, input.getEnv));
+    output = succeed(await perform(command, call, input));
   } catch (thrown) {
     const error = toCniError(thrown);
     Object.assign(call.log, { level: "error", code: error.code, error: error.message });
@@ -84,11 +92,11 @@ async function runCommand(
 async function perform(
   command: CniCommand,
   call: Call,
-  getEnv: GetEnv,
+  input: PluginInput,
 ): Promise<JsonObject | undefined> {
   if (command === "STATUS") return await status(call);
   if (command === "GC") return await collectGarbage(call);
-  const attachment = decodeAttachment(command, getEnv);
+  const attachment = decodeAttachment(command, input.getEnv);
   const pod = podOf(attachment);
   Object.assign(call.log, {
     container_id: attachment.containerId,
@@ -96,9 +104,19 @@ async function perform(
     netns: attachment.netns,
     pod: `${pod.namespace}/${pod.name}`,
   });
-  if (command === "ADD") return await add(call, attachment);
+  if (command === "ADD") {
+    refuseNetns(input, attachment.netns);
+    return await add(call, attachment);
+  }
   if (command === "CHECK") return await check(call, attachment);
   return await del(call, attachment);
+}
+
+/** CNI_NETNS_OVERRIDE is how a runtime says that it means the node's own namespace. */
+function refuseNetns({ getEnv, netnsFault }: PluginInput, netns: string): void {
+  if (isTrue(getEnv("CNI_NETNS_OVERRIDE") ?? "")) return;
+  const fault = netnsFault(netns);
+  if (fault !== undefined) throw new CniError(CniCode.INVALID_ENVIRONMENT, fault);
 }
 
 async function add(call: Call, attachment: Attachment): Promise<JsonObject> {

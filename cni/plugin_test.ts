@@ -116,6 +116,11 @@ const RPC_CASES: readonly {
     }],
   },
   {
+    name: "ADD in the node's namespace for a runtime that means it",
+    env: { CNI_NETNS: "/host", CNI_NETNS_OVERRIDE: "true" },
+    expected: ["addPod", { ...ATTACHMENT, netns: "/host", labels: {}, requestedIps: [] }],
+  },
+  {
     name: "ADD asks for the address of CNI_ARGS",
     env: { CNI_ARGS: "IP=10.244.0.9" },
     expected: ["addPod", { ...ATTACHMENT, labels: {}, requestedIps: ["10.244.0.9"] }],
@@ -207,6 +212,7 @@ const REFUSED: readonly {
   { name: "interface a:1", env: { CNI_IFNAME: "a:1" }, code: 4, says: /':'/ },
   { name: "16 bytes", env: { CNI_IFNAME: "interfaceinterfa" }, code: 4, says: /15 bytes/ },
   { name: "16 bytes in 8", env: { CNI_IFNAME: "ääääääää" }, code: 4, says: /15 bytes/ },
+  { name: "the node's namespace", env: { CNI_NETNS: "/host" }, code: 4, says: /node's own/ },
   { name: "unknown argument", env: { CNI_ARGS: "FOO=1" }, code: 4, says: /"FOO".*IgnoreUnknown/ },
   { name: "argument without =", env: { CNI_ARGS: "FOO" }, code: 4, says: /KEY=VALUE/ },
   { name: "IgnoreUnknown", env: { CNI_ARGS: "IgnoreUnknown=7" }, code: 4, says: /boolean/ },

@@ -77,6 +77,7 @@ export function call(
     getEnv: (name) => ({ ...ENV, ...env })[name],
     readStdin: () => readAll(readerOf(bytes)),
     connect: () => Promise.resolve(agent),
+    netnsFault: (path) => path === "/host" ? "CNI_NETNS is the node's own namespace" : undefined,
     now: () => new Date("2026-11-21T08:00:00Z"),
   };
   return runPlugin(input);
