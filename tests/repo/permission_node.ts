@@ -99,7 +99,16 @@ export class PermissionNode implements AsyncDisposable {
 
   #spawn(argv: readonly string[], given: Given): Deno.ChildProcess {
     return new Deno.Command("nsenter", {
-      args: ["--target", `${this.#holder.pid}`, "--mount", "--net", "--", ...argv],
+      args: [
+        "--target",
+        `${this.#holder.pid}`,
+        "--mount",
+        "--net",
+        "--root",
+        "--wd",
+        "--",
+        ...argv,
+      ],
       env: { NO_COLOR: "1", ...given.env },
       cwd: "/",
       stdin: "piped",
