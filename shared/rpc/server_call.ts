@@ -69,8 +69,9 @@ export class ServerCall {
    * @throws {RpcError} when the call is aborted meanwhile
    */
   async send(message: Uint8Array, aborted: Promise<never>): Promise<void> {
+    if (this.#stream.destroyed) await aborted;
     this.#enqueue(message);
-    while (this.#queuedBytes > MAX_QUEUED_BYTES && !this.#stream.destroyed) {
+    while (this.#queuedBytes > MAX_QUEUED_BYTES) {
       const progress = new Promise<void>((resolve) => this.#progress = resolve);
       await Promise.race([progress, aborted]);
     }
