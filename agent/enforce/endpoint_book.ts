@@ -3,6 +3,7 @@ import { AttachType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { type Ipv4, Mac } from "../../shared/net/mod.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
 import { diffEndpoints, type Endpoint, endpointMessage } from "../dataplane/endpoint.ts";
+import { labelKey } from "../identity/mod.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import type { Attachment } from "../state/mod.ts";
 
@@ -17,14 +18,20 @@ export interface EndpointSources {
   readonly hostAddresses: () => readonly Ipv4[];
 }
 
+interface SentEndpoint {
+  readonly identityId: number;
+  /** What the identity stood for then; undefined when an earlier agent sent it. */
+  readonly labels: string | undefined;
+}
+
 /**
  * The endpoints that the dataplane should have, and which identity it has of each. Pods' interfaces and
  * the host's own addresses are endpoints.
  */
 export class EndpointBook {
   readonly #sources: EndpointSources;
-  /** Identity by address, as the dataplane has it. */
-  readonly #sent = new Map<number, number>();
+  /** By address, what the dataplane has. */
+  readonly #sent = new Map<number, SentEndpoint>();
 
   constructor(sources: EndpointSources) {
     this.#sources = sources;
@@ -47,14 +54,23 @@ export class EndpointBook {
   stale(): Attachment[] {
     return this.#ready().filter((pod) => {
       const sent = this.#sent.get(pod.ip.value);
-      return sent !== undefined && sent !== this.#sources.registry.identityId(pod);
+      return sent !== undefined && sent.identityId !== this.#sources.registry.identityId(pod);
     });
+  }
+
+  /** Whether the identity that the dataplane has of a pod stands for other labels by now. */
+  isReused(pod: Attachment): boolean {
+    const sent = this.#sent.get(pod.ip.value);
+    const now = this.#sources.registry.identities().find(({ id }) => id === sent?.identityId);
+    return now !== undefined && labelKey(now.labels) !== sent?.labels;
   }
 
   /** Adds or changes one endpoint. */
   async upsert(calls: DataplaneCalls, endpoint: Endpoint): Promise<void> {
     await calls.control.upsertEndpoint(endpointMessage(endpoint));
-    this.#sent.set(endpoint.ip.value, endpoint.identityId);
+    const pod = this.#sources.registry.byIp(endpoint.ip.value);
+    const labels = pod && labelKey(pod.identityLabels);
+    this.#sent.set(endpoint.ip.value, { identityId: endpoint.identityId, labels });
   }
 
   /** Removes one endpoint: from now on the dataplane lets nothing of that address through. */
@@ -66,7 +82,7 @@ export class EndpointBook {
   /** Takes over what a dataplane says it has. */
   adopt(found: readonly EndpointInfo[]): void {
     this.#sent.clear();
-    for (const { ip, identityId } of found) this.#sent.set(ip, identityId);
+    for (const { ip, identityId } of found) this.#sent.set(ip, { identityId, labels: undefined });
   }
 
   /** Brings the dataplane's endpoints up to date, by difference. @returns how many changed */

@@ -10,6 +10,7 @@ import { toRpcError } from "../../shared/rpc/errors.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
 import type { Labels } from "../identity/mod.ts";
+import { HOST_IF_PREFIX } from "../pods/names.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import {
   ACTION,
@@ -25,7 +26,7 @@ import {
 } from "../policy/mod.ts";
 import { type Attachment, attachmentId, type Store } from "../state/mod.ts";
 import { Coalesced } from "./coalesce.ts";
-import { attachPrograms, type EndpointBook } from "./endpoint_book.ts";
+import { attachPrograms, type EndpointBook, forgetPrograms } from "./endpoint_book.ts";
 import { PodLabels, type PodName, policyLabels } from "./pod_labels.ts";
 import { unionPolicy } from "./union.ts";
 
@@ -68,8 +69,6 @@ export class Enforcer {
   /** What the dataplane holds; undefined when that is not known. */
   #sent: DesiredPolicy | undefined;
   #desired: DesiredPolicy;
-  /** Meaning of each identity in `#sent`. */
-  #meaning = new Map<number, string>();
 
   constructor(options: EnforcerOptions) {
     this.#options = options;
@@ -129,7 +128,7 @@ export class Enforcer {
 
   /** Brings a dataplane that has just connected up to date, by difference. */
   async resync(calls: DataplaneCalls): Promise<void> {
-    const { endpoints, registry } = this.#options;
+    const { endpoints } = this.#options;
     await calls.control.updateConfig({ entries: { ...this.#options.config } });
     const [{ endpoints: found }, entries] = await Promise.all([
       calls.ext.listEndpoints({}),
@@ -137,15 +136,25 @@ export class Enforcer {
     ]);
     endpoints.adopt(found);
     this.#sent = toDesired(entries);
-    this.#meaning.clear();
     await this.#pass(calls, true);
-    for (const pod of registry.list().filter(({ state }) => state === "ready")) {
-      await attachPrograms(calls, pod.hostIfName).catch((error) =>
-        log.warn("cannot attach", { link: pod.hostIfName, error: toRpcError(error).message })
-      );
-    }
+    await this.#syncPrograms(calls);
     const changed = await endpoints.sync(calls, found);
     log.info("dataplane is up to date", { endpointsChanged: changed });
+  }
+
+  /** Puts programs on what lacks them, and lets go of those of pods that left. */
+  async #syncPrograms(calls: DataplaneCalls): Promise<void> {
+    const pods = this.#options.registry.list();
+    const { programs } = await calls.control.getDataplaneStatus({});
+    const known = new Set(pods.map(({ hostIfName }) => hostIfName));
+    const gone = new Set(programs.map(({ interfaceName }) => interfaceName))
+      .difference(known);
+    for (const name of gone) if (name.startsWith(HOST_IF_PREFIX)) await forgetPrograms(calls, name);
+    for (const { hostIfName } of pods.filter(({ state }) => state === "ready")) {
+      await attachPrograms(calls, hostIfName).catch((error) =>
+        log.warn("cannot attach", { link: hostIfName, error: toRpcError(error).message })
+      );
+    }
   }
 
   /** Compares with what the dataplane has, and changes that. */
@@ -155,8 +164,9 @@ export class Enforcer {
     const stale = this.#options.endpoints.stale();
     if (this.#sent === next && stale.length === 0 && !force) return;
     if (stale.length === 0) await this.#send(calls, next);
-    else if (this.#reusesIdentity()) await this.#moveClosed(calls, stale, next);
-    else await this.#moveOpen(calls, stale, next);
+    else if (stale.some((pod) => this.#options.endpoints.isReused(pod))) {
+      await this.#moveClosed(calls, stale, next);
+    } else await this.#moveOpen(calls, stale, next);
   }
 
   /** Endpoints go over while the union of both sets is in force: nothing is interrupted. */
@@ -191,20 +201,8 @@ export class Enforcer {
       ruleNames: { ...policy.ruleNames },
     });
     this.#sent = policy;
-    this.#meaning = this.#meanings();
     const { added, removed, updated } = counts;
     log.debug("policies sent", { added, removed, updated });
-  }
-
-  #meanings(): Map<number, string> {
-    return new Map(
-      this.#options.registry.identities().map(({ id, labels }) => [id, JSON.stringify(labels)]),
-    );
-  }
-
-  #reusesIdentity(): boolean {
-    const now = this.#meanings();
-    return [...this.#meaning].some(([id, labels]) => (now.get(id) ?? labels) !== labels);
   }
 
   /** Works out identities and the compiled set from the pods as they are now. */

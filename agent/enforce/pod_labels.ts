@@ -1,5 +1,4 @@
-import { labelFilter, type Labels } from "../identity/mod.ts";
-import { identityLabels } from "../identity/mod.ts";
+import { identityLabels, labelFilter, type Labels } from "../identity/mod.ts";
 import {
   type LabelSet,
   type NamedPort,

@@ -1,5 +1,13 @@
-import { bind, MSG_DONTWAIT, recv, sendto, SOCK_RAW, socket } from "../../shared/ffi/sys.ts";
-import { AF_NETLINK, netnsSocket } from "../../shared/ffi/sys.ts";
+import {
+  AF_NETLINK,
+  bind,
+  MSG_DONTWAIT,
+  netnsSocket,
+  recv,
+  sendto,
+  SOCK_RAW,
+  socket,
+} from "../../shared/ffi/sys.ts";
 import { AttributeReader, decodeAttributes } from "../../shared/netlink/attribute.ts";
 import { MessageFlag, MessageType } from "../../shared/netlink/constants.ts";
 import { decodeMessages, encodeMessage } from "../../shared/netlink/message.ts";

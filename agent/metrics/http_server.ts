@@ -2,6 +2,16 @@ import { getLogger } from "../../shared/log.ts";
 
 const log = getLogger("agent/http");
 
+/** The address for metrics cannot be served. */
+export class MetricsAddressError extends Error {
+  override readonly name = "MetricsAddressError";
+
+  constructor(readonly address: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super(`Cannot serve metrics_address ${JSON.stringify(address)}: ${why}`, { cause });
+  }
+}
+
 /** What the HTTP server asks the agent. */
 export interface HttpSources {
   readonly version: string;
@@ -17,17 +27,21 @@ export interface HttpSources {
  * Serves /metrics, /healthz and /readyz (wire/novanet.md section 11).
  * @param address `host:port` or `:port` for all addresses
  * @returns a function that stops the server
- * @throws {Deno.errors.AddrInUse} and the like when it cannot listen
+ * @throws {MetricsAddressError} when it cannot listen
  */
 export function serveHttp(address: string, sources: HttpSources): () => Promise<void> {
   const colon = address.lastIndexOf(":");
   const hostname = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1") || "0.0.0.0";
-  const server = Deno.serve({
-    hostname,
-    port: Number(address.slice(colon + 1)),
-    onListen: () => log.info("serving metrics", { address }),
-  }, (request) => respond(request, sources));
-  return () => server.shutdown();
+  try {
+    const server = Deno.serve({
+      hostname,
+      port: Number(address.slice(colon + 1)),
+      onListen: () => log.info("serving metrics", { address }),
+    }, (request) => respond(request, sources));
+    return () => server.shutdown();
+  } catch (cause) {
+    throw new MetricsAddressError(address, cause);
+  }
 }
 
 async function respond(request: Request, sources: HttpSources): Promise<Response> {
