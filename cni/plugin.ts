@@ -12,8 +12,8 @@ import {
   type CniCommand,
   decodeAttachment,
   decodeCommand,
+  type GetEnv,
 } from "./environment.ts";
-import type { GetEnv } from "./environment.ts";
 import { CniCode, CniError, encodeError, isAgentDown, toCniError } from "./errors.ts";
 import { type JsonObject, member } from "./json.ts";
 import { appendLog, type LogFields } from "./log_file.ts";
