@@ -17,6 +17,7 @@ const SOURCE_FOLDERS = [
   "cni",
   "dataplane",
   "demo",
+  "proto",
   "shared",
   "tests",
   "tools",

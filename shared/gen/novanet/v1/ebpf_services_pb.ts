@@ -640,6 +640,7 @@ export const EBPFServices: GenService<{
   },
   /**
    * DisableSockmap ends that for new connections; accelerated ones live on. Errors as for EnableSockmap.
+   * UNIMPLEMENTED until SOCKMAP is there.
    *
    * @generated from rpc novanet.v1.EBPFServices.DisableSockmap
    */
@@ -649,7 +650,7 @@ export const EBPFServices: GenService<{
     output: typeof DisableSockmapResponseSchema;
   },
   /**
-   * GetSockmapStats returns the node's SOCKMAP counters; all 0 until SOCKMAP is there.
+   * GetSockmapStats returns the node's SOCKMAP counters; all zero until SOCKMAP is there.
    *
    * @generated from rpc novanet.v1.EBPFServices.GetSockmapStats
    */
@@ -714,7 +715,7 @@ export const EBPFServices: GenService<{
     output: typeof RemoveRateLimitResponseSchema;
   },
   /**
-   * GetRateLimitStats returns the counters of a CIDR's limit; 0 until rate limits are there.
+   * GetRateLimitStats returns the counters of a CIDR's limit; zero until rate limits are there.
    * INVALID_ARGUMENT: cidr is none.
    *
    * @generated from rpc novanet.v1.EBPFServices.GetRateLimitStats
@@ -737,7 +738,7 @@ export const EBPFServices: GenService<{
   },
   /**
    * StreamBackendHealth sends one event a backend at every tick, the first after one interval, until the
-   * client cancels.
+   * client cancels. No events until health observation is there.
    *
    * @generated from rpc novanet.v1.EBPFServices.StreamBackendHealth
    */

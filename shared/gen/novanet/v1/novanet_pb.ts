@@ -4063,7 +4063,7 @@ export const DataplaneControl: GenService<{
     output: typeof DeleteSockmapEndpointResponseSchema;
   },
   /**
-   * GetSockmapStats returns the node's SOCKMAP counters; all 0 until SOCKMAP is there. Not to be confused
+   * GetSockmapStats returns the node's SOCKMAP counters; all zero until SOCKMAP is there. Not to be confused
    * with the RPC of the same name in EBPFServices, which has types of its own.
    *
    * @generated from rpc novanet.v1.DataplaneControl.GetSockmapStats
@@ -4116,7 +4116,7 @@ export const DataplaneControl: GenService<{
     output: typeof UpdateRateLimitConfigResponseSchema;
   },
   /**
-   * GetInternalRateLimitStats returns the rate limiter's counters; 0 until rate limits are there.
+   * GetInternalRateLimitStats returns the rate limiter's counters; zero until rate limits are there.
    *
    * @generated from rpc novanet.v1.DataplaneControl.GetInternalRateLimitStats
    */
@@ -4257,7 +4257,7 @@ export const AgentControl: GenService<{
   },
   /**
    * GetRoutingPeers returns the BGP peers with their BFD state. FAILED_PRECONDITION: the node is in overlay
-   * mode (always, until native routing is there). UNAVAILABLE: FRR does not answer.
+   * mode. UNAVAILABLE: FRR does not answer. FAILED_PRECONDITION until native routing is there.
    *
    * @generated from rpc novanet.v1.AgentControl.GetRoutingPeers
    */
@@ -4269,6 +4269,7 @@ export const AgentControl: GenService<{
   /**
    * GetRoutingPrefixes returns the prefixes that the node means to advertise. Errors as for
    * GetRoutingPeers.
+   * FAILED_PRECONDITION until native routing is there.
    *
    * @generated from rpc novanet.v1.AgentControl.GetRoutingPrefixes
    */
@@ -4279,6 +4280,7 @@ export const AgentControl: GenService<{
   },
   /**
    * GetRoutingBFDSessions returns the BFD sessions with timers. Errors as for GetRoutingPeers.
+   * FAILED_PRECONDITION until native routing is there.
    *
    * @generated from rpc novanet.v1.AgentControl.GetRoutingBFDSessions
    */
@@ -4289,6 +4291,7 @@ export const AgentControl: GenService<{
   },
   /**
    * GetRoutingOSPFNeighbors returns the OSPF adjacencies. Errors as for GetRoutingPeers.
+   * FAILED_PRECONDITION until native routing is there.
    *
    * @generated from rpc novanet.v1.AgentControl.GetRoutingOSPFNeighbors
    */
@@ -4299,6 +4302,7 @@ export const AgentControl: GenService<{
   },
   /**
    * StreamRoutingEvents sends routing events until the client cancels. Errors as for GetRoutingPeers.
+   * FAILED_PRECONDITION until native routing is there.
    *
    * @generated from rpc novanet.v1.AgentControl.StreamRoutingEvents
    */

@@ -1,0 +1,176 @@
+/**
+ * Writes docs/api.md from the .proto files: every service, RPC, message, field and enum with its comment.
+ *
+ *     deno run -A tools/gen_api_docs.ts [--check]
+ *
+ * With --check nothing is written, and the exit code is 1 when the file is not current.
+ */
+import {
+  type DescEnum,
+  type DescField,
+  type DescFile,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  ScalarType,
+} from "@bufbuild/protobuf";
+import { writeOrCheck } from "./generated_file.ts";
+import { commentOf, type Described, enumsOf, readProtos, withNested } from "./proto_image.ts";
+
+/** Packages that others define: their messages are described there. */
+const PUBLIC_PACKAGES = "grpc.";
+
+const UNTIL =
+  /\b(UNIMPLEMENTED|FAILED_PRECONDITION|No events|empty|zero) until ([^.]+?) (?:is|are) there/;
+
+/** What an RPC of a later feature answers today, as its comment says it; undefined when it is there. */
+function missing(method: DescMethod): string | undefined {
+  const [, answer, feature] = UNTIL.exec(oneLine(method)) ?? [];
+  return answer === undefined ? undefined : `${answer} (no ${feature} yet)`;
+}
+
+/** A comment as one line of a table. */
+function oneLine(desc: Described): string {
+  return commentOf(desc).replaceAll(/\s*\n\s*/g, " ").replaceAll("|", "\\|");
+}
+
+/** A comment as paragraphs; its indented lists stay. */
+function paragraphs(desc: Described): string {
+  return commentOf(desc).replaceAll(/^ - /gm, "- ");
+}
+
+function anchor(typeName: string): string {
+  return typeName.toLowerCase().replaceAll(".", "");
+}
+
+function link(desc: DescMessage | DescEnum): string {
+  return desc.typeName.startsWith(PUBLIC_PACKAGES)
+    ? `\`${desc.typeName}\``
+    : `[${desc.name}](#${anchor(desc.typeName)})`;
+}
+
+function scalarName(scalar: ScalarType): string {
+  return (ScalarType[scalar] ?? "").toLowerCase();
+}
+
+function typeOf(field: DescField): string {
+  switch (field.fieldKind) {
+    case "map": {
+      const value = field.mapKind === "scalar"
+        ? scalarName(field.scalar)
+        : link(field.mapKind === "enum" ? field.enum : field.message);
+      return `map&lt;${scalarName(field.mapKey)}, ${value}&gt;`;
+    }
+    case "list": {
+      const item = field.listKind === "scalar"
+        ? scalarName(field.scalar)
+        : link(field.listKind === "enum" ? field.enum : field.message);
+      return `repeated ${item}`;
+    }
+    case "scalar":
+      return scalarName(field.scalar);
+    case "enum":
+      return link(field.enum);
+    case "message":
+      return link(field.message);
+  }
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |\n`;
+  return line(header) + line(header.map(() => "---")) + rows.map(line).join("");
+}
+
+function methodRow(method: DescMethod): string[] {
+  const clientStreams = method.methodKind === "bidi_streaming" ? "stream " : "";
+  const serverStreams = method.methodKind === "unary" ? "" : "stream ";
+  return [
+    method.name,
+    `${clientStreams}${link(method.input)}`,
+    `${serverStreams}${link(method.output)}`,
+    missing(method) ?? "yes",
+    oneLine(method),
+  ];
+}
+
+function serviceSection(service: DescService): string {
+  return [
+    `### ${service.typeName}\n`,
+    `${paragraphs(service)}\n`,
+    table(
+      ["RPC", "request", "response", "there", "meaning and errors"],
+      service.methods.map(methodRow),
+    ),
+  ].join("\n");
+}
+
+function messageSection(message: DescMessage): string {
+  const rows = message.fields.map((field) => [
+    String(field.number),
+    `\`${field.name}\``,
+    typeOf(field),
+    oneLine(field),
+  ]);
+  const fields = rows.length === 0 ? "No fields.\n" : table(
+    ["number", "field", "type", "meaning"],
+    rows,
+  );
+  return `### ${message.typeName}\n\n${paragraphs(message)}\n\n${fields}`;
+}
+
+function enumSection(desc: DescEnum): string {
+  const rows = desc.values.map((value) => [
+    String(value.number),
+    `\`${value.name}\``,
+    oneLine(value),
+  ]);
+  return `### ${desc.typeName}\n\n${paragraphs(desc)}\n\n${
+    table(["number", "value", "meaning"], rows)
+  }`;
+}
+
+/** RPCs that are not there yet, by service. */
+function missingSection(files: readonly DescFile[]): string {
+  const rows = files.flatMap((file) => file.services)
+    .flatMap((service) => service.methods)
+    .flatMap((method) => {
+      const answer = missing(method);
+      return answer === undefined ? [] : [[`${method.parent.typeName}.${method.name}`, answer]];
+    });
+  return table(["RPC", "answers today"], rows);
+}
+
+/** The whole page. @param files of all packages, ordered by name */
+export function apiDocs(files: readonly DescFile[]): string {
+  const isPublic = (file: DescFile) => file.proto.package.startsWith(PUBLIC_PACKAGES);
+  const own = ["novanet.v1", "novanet.ext.v1"].flatMap((name) =>
+    files.filter((file) => file.proto.package === name).reverse()
+  );
+  return [
+    "<!-- Generated by tools/gen_api_docs.ts from proto/. Do not edit. -->",
+    "# API",
+    "NovaNet's daemons serve gRPC on unix sockets that only root may use. Every socket also serves gRPC server " +
+    "reflection and health, so that generic clients work:",
+    "    grpcurl -plaintext unix:///run/novanet/novanet.sock list\n" +
+    "    grpcurl -plaintext unix:///run/novanet/novanet.sock novanet.v1.AgentControl/GetAgentStatus",
+    "The .proto files are in [proto/](../proto).",
+    "## Conventions",
+    ...own.map((file) => `\`${file.name}.proto\`: ${paragraphs(file)}`),
+    "## RPCs that are not there yet",
+    missingSection(own).trimEnd(),
+    "## Services",
+    ...[...own, ...files.filter(isPublic)].flatMap((file) => file.services).map((service) =>
+      serviceSection(service).trimEnd()
+    ),
+    "## Messages",
+    ...own.flatMap((file) => file.messages).flatMap(withNested).map((message) =>
+      messageSection(message).trimEnd()
+    ),
+    "## Enums",
+    ...own.flatMap(enumsOf).map((desc) => enumSection(desc).trimEnd()),
+  ].join("\n\n") + "\n";
+}
+
+if (import.meta.main) {
+  Deno.exitCode = writeOrCheck("docs/api.md", apiDocs(await readProtos()), Deno.args);
+}
