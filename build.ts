@@ -9,7 +9,6 @@ import { parseArgs } from "node:util";
 import { CommandError, ROOT } from "./tools/build/command.ts";
 import { bundleStep, commitOf, compileStep } from "./tools/build/compile.ts";
 import { EXECUTABLES } from "./tools/build/executables.ts";
-import { exists } from "./tools/build/files.ts";
 import { generateSteps } from "./tools/build/generate.ts";
 import { bpfStep, shimStep } from "./tools/build/native.ts";
 import { runSteps, type Step } from "./tools/build/step.ts";
@@ -18,7 +17,7 @@ import { type Target, targetOf } from "./tools/build/target.ts";
 /** All steps for a target. */
 async function stepsFor(target: Target): Promise<Step[]> {
   const commit = await commitOf();
-  const steps = [
+  return [
     ...generateSteps(target),
     bpfStep(target),
     shimStep(target),
@@ -27,7 +26,6 @@ async function stepsFor(target: Target): Promise<Step[]> {
       compileStep(target, executable),
     ]),
   ];
-  return exists("tools/gen_api_docs.ts") ? steps : steps.filter(({ name }) => name !== "api-docs");
 }
 
 /** Keeps the steps with these names; all when there are none. */
