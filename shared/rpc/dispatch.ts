@@ -50,13 +50,11 @@ class ServedMethod {
   }
 
   /** Runs `work`, ends the call with what it throws, and reports. */
-  async serve(call: ServerCall, work: (aborted: Promise<never>) => Promise<void>): Promise<void> {
+  async serve(call: ServerCall, work: () => Promise<void>): Promise<void> {
     const startedMs = performance.now();
-    const aborted = call.aborted();
-    aborted.catch(() => {});
     let error: RpcError | undefined;
     try {
-      await work(aborted);
+      await work();
     } catch (thrown) {
       error = toRpcError(thrown);
     }
@@ -71,30 +69,28 @@ class ServedMethod {
   }
 
   readonly unary: Serve = (call) =>
-    this.serve(call, async (aborted) => {
-      const request = await Promise.race([this.#onlyRequest(call), aborted]);
-      const answer = await Promise.race([this.#handler(request, call) as Promise<object>, aborted]);
-      call.answer(this.#encode(answer));
+    this.serve(call, async () => {
+      const request = await call.unlessAborted(this.#onlyRequest(call));
+      const answer = Promise.resolve(this.#handler(request, call) as Promise<object>);
+      call.answer(this.#encode(await call.unlessAborted(answer)));
     });
 
   readonly serverStream: Serve = (call) =>
-    this.serve(call, async (aborted) => {
-      const request = await Promise.race([this.#onlyRequest(call), aborted]);
-      await this.#stream(call, request, aborted);
+    this.serve(call, async () => {
+      await this.#stream(call, await call.unlessAborted(this.#onlyRequest(call)));
     });
 
-  readonly bidi: Serve = (call) =>
-    this.serve(call, (aborted) => this.#stream(call, this.#requests(call), aborted));
+  readonly bidi: Serve = (call) => this.serve(call, () => this.#stream(call, this.#requests(call)));
 
-  async #stream(call: ServerCall, request: unknown, aborted: Promise<never>): Promise<void> {
+  async #stream(call: ServerCall, request: unknown): Promise<void> {
     using _ = this.#endWithServer(call);
     const answers = this.#handler(request, call) as AsyncIterable<object>;
     const source = answers[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = await Promise.race([source.next(), aborted]);
+        const next = await call.unlessAborted(source.next());
         if (next.done) return;
-        await call.send(this.#encode(next.value), aborted);
+        await call.send(this.#encode(next.value));
       }
     } finally {
       // Without waiting: a handler that hangs must not hold the call.

@@ -18,6 +18,7 @@ export class ServerCall {
   readonly #meter: Disposable;
   #queuedBytes = 0;
   #progress: (() => void) | undefined;
+  #interrupt: ((reason: RpcError) => void) | undefined;
   #ended = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: MeteredSocket) {
@@ -44,14 +45,19 @@ export class ServerCall {
   /** Tells the handler to stop; {@linkcode end} still decides what the client hears. */
   abort(reason: RpcError): void {
     this.#abort.abort(reason);
+    this.#interrupt?.(reason);
   }
 
-  /** Rejects with the reason when the call is aborted. */
-  aborted(): Promise<never> {
-    const { signal } = this;
-    return new Promise((_, reject) => {
-      if (signal.aborted) reject(signal.reason);
-      else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  /**
+   * Waits for one thing at a time. Not Promise.race with a promise of the abort: a stream that lasts would hang a
+   * reaction on that for every message.
+   * @throws {RpcError} the reason, when the call is aborted first
+   */
+  unlessAborted<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.signal.aborted) reject(this.signal.reason);
+      this.#interrupt = reject;
+      work.then(resolve, reject);
     });
   }
 
@@ -68,12 +74,11 @@ export class ServerCall {
    * @returns when little enough of what was sent waits for the peer
    * @throws {RpcError} when the call is aborted meanwhile
    */
-  async send(message: Uint8Array, aborted: Promise<never>): Promise<void> {
-    if (this.#stream.destroyed) await aborted;
+  async send(message: Uint8Array): Promise<void> {
+    if (this.#stream.destroyed) await this.unlessAborted(new Promise(() => {}));
     this.#enqueue(message);
     while (this.#queuedBytes > MAX_QUEUED_BYTES) {
-      const progress = new Promise<void>((resolve) => this.#progress = resolve);
-      await Promise.race([progress, aborted]);
+      await this.unlessAborted(new Promise<void>((resolve) => this.#progress = resolve));
     }
   }
 
