@@ -251,3 +251,22 @@ Deno.test("without a dataplane: ADD is UNAVAILABLE and leaves nothing, DEL works
   const flows = lab.control.streamAgentFlows({});
   await fails(Array.fromAsync(flows), RpcCode.UNAVAILABLE, /dataplane/);
 });
+
+Deno.test("an interface that is made anew stays closed until its programs are attached", async () => {
+  await using lab = await AgentLab.start();
+  const pod = await lab.addPod("web");
+  await lab.killAgent();
+  await lab.host.run(["ip", "link", "del", pod.answer.hostIfName]);
+  await lab.dataplane.stop();
+  lab.dataplane.programs.clear();
+  const started = lab.startAgent();
+  using socket = lab.host.rtnetlink();
+  const link = await eventually(() => socket.linkFind(pod.answer.hostIfName));
+  await eventually(async () => (await lab.ext.listPods({})).pods.length === 1);
+  assert.equal(socket.linkGet(link.index).up, false);
+  await lab.dataplane.start();
+  await started;
+  assert.equal(socket.linkGet(link.index).up, true);
+  assert.equal(lab.dataplane.programs.size, 2);
+  await lab.ext.checkPod({ ...pod.request, ips: [pod.answer.ip] });
+});

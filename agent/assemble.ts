@@ -66,7 +66,10 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
   });
   const link: DataplaneLink = resources.use(
     new DataplaneLink({ socketPath: values.dataplane_socket }, {
-      onConnected: (calls) => enforcer.resync(calls),
+      onConnected: async (calls) => {
+        await enforcer.resync(calls);
+        controller.openRecreated();
+      },
       onFlow,
       onDisconnected: () => {},
     }),
@@ -79,7 +82,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     excludedLabels: values.identity_exclude_labels,
     config: configEntries(config, tunnelProtocol),
   });
-  const controller = new PodController({
+  const controller: PodController = new PodController({
     registry,
     network,
     link,

@@ -62,6 +62,7 @@ export class Enforcer {
   readonly #options: EnforcerOptions;
   readonly #index: PolicyIndex;
   readonly #apply = new Coalesced(() => this.#options.link.call((calls) => this.#pass(calls)));
+  readonly #unattached = new Set<string>();
   /** Endpoints in the index: identity and ports by address. */
   readonly #indexed = new Map<number, string>();
   #snapshot: ManifestSnapshot = NOTHING;
@@ -93,6 +94,11 @@ export class Enforcer {
   /** The compiled set that the dataplane has, or will have in a moment. */
   get desired(): DesiredPolicy {
     return this.#desired;
+  }
+
+  /** Host interfaces that the dataplane would not take at the last connection. */
+  get unattached(): ReadonlySet<string> {
+    return this.#unattached;
   }
 
   /** The label set that a pod's identity stands for. */
@@ -150,10 +156,12 @@ export class Enforcer {
     const gone = new Set(programs.map(({ interfaceName }) => interfaceName))
       .difference(known);
     for (const name of gone) if (name.startsWith(HOST_IF_PREFIX)) await forgetPrograms(calls, name);
+    this.#unattached.clear();
     for (const { hostIfName } of pods.filter(({ state }) => state === "ready")) {
-      await attachPrograms(calls, hostIfName).catch((error) =>
-        log.warn("cannot attach", { link: hostIfName, error: toRpcError(error).message })
-      );
+      await attachPrograms(calls, hostIfName).catch((error) => {
+        this.#unattached.add(hostIfName);
+        log.error("cannot attach", { link: hostIfName, error: toRpcError(error).message });
+      });
     }
   }
 

@@ -30,6 +30,8 @@ export interface PodControllerOptions {
 export class PodController {
   readonly #options: PodControllerOptions;
   readonly #lock = new KeyedLock();
+  /** Attachments whose interface was made anew and waits, down, for its programs and its policy. */
+  readonly #closed = new Set<string>();
 
   constructor(options: PodControllerOptions) {
     this.#options = options;
@@ -91,6 +93,15 @@ export class PodController {
     }
   }
 
+  /** Opens what was made anew: called when the dataplane has programs, endpoints and policy in place. */
+  openRecreated(): void {
+    const { registry, network, enforcer } = this.#options;
+    for (const pod of registry.list()) {
+      if (enforcer.unattached.has(pod.hostIfName)) continue;
+      if (this.#closed.delete(attachmentId(pod))) network.activate(pod);
+    }
+  }
+
   /** Whether a known attachment is the one asked for, and still in the namespace asked for. */
   #isSame(known: Attachment, spec: AddPodSpec): boolean {
     return known.state === "ready" && known.netnsId === spec.netnsId &&
@@ -100,32 +111,36 @@ export class PodController {
 
   async #keep(known: Attachment): Promise<Attachment> {
     const pod = await this.#mend(known);
-    const { link, endpoints } = this.#options;
+    const { link, endpoints, network } = this.#options;
     await link.call(async (calls) => {
       await attachPrograms(calls, pod.hostIfName);
       await endpoints.upsert(calls, endpoints.endpointOf(pod));
     });
+    if (this.#closed.delete(attachmentId(pod))) network.activate(pod);
     return pod;
   }
 
-  /** Repairs a living pod's interface, or makes it anew when it is gone. */
+  /** Repairs a living pod's interface; one that is gone is made anew, and stays closed. */
   async #mend(pod: Attachment): Promise<Attachment> {
-    const { network, registry } = this.#options;
+    const { network } = this.#options;
     try {
-      const host = network.hostLink(pod);
-      const faults = host === undefined ? ["no interface"] : network.check(pod);
-      if (host !== undefined && faults.length === 0) return pod;
+      const whole = network.isWhole(pod);
+      const faults = whole ? network.check(pod) : ["the interface is not there"];
+      if (faults.length === 0) return pod;
       log.warn("repairing a pod's interface", { ...podFields(pod), faults: faults.join("; ") });
-      if (host === undefined || !network.isWhole(pod)) {
-        await network.remove(pod);
-        const hostIfindex = network.create(pod);
-        pod = registry.update(pod, { hostIfindex });
-      }
+      if (!whole) return await this.#recreate(pod);
       network.repair(pod);
     } catch (error) {
       log.error("cannot repair a pod's interface", { ...podFields(pod), error });
     }
     return pod;
+  }
+
+  async #recreate(pod: Attachment): Promise<Attachment> {
+    const { network, registry } = this.#options;
+    await network.remove(pod);
+    this.#closed.add(attachmentId(pod));
+    return registry.update(pod, { hostIfindex: network.create(pod) });
   }
 
   async #create(spec: AddPodSpec): Promise<Attachment> {
@@ -163,6 +178,7 @@ export class PodController {
   async #remove(known: Attachment): Promise<void> {
     const { registry, network, endpoints, enforcer } = this.#options;
     const pod = registry.update(known, { state: "deleting" });
+    this.#closed.delete(attachmentId(pod));
     await this.#tell(pod, (calls) => endpoints.remove(calls, pod.ip));
     await network.remove(pod);
     await this.#tell(pod, (calls) => forgetPrograms(calls, pod.hostIfName));

@@ -20,7 +20,8 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
     },
     getReadiness: () => {
       const reasons = notReadyReasons(parts);
-      const degraded = !parts.link.everConnected && registry.list().length > 0;
+      const unsynced = !parts.link.everConnected && registry.list().length > 0;
+      const degraded = unsynced || parts.enforcer.unattached.size > 0;
       return { ready: reasons.length === 0, reasons, degraded };
     },
     collectGarbage: async ({ valid }) => {
