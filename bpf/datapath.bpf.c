@@ -38,7 +38,7 @@ static __always_inline void begin_passage(struct __sk_buff *skb, struct passage 
 
 	v->hook = hook;
 	v->hook_ifindex = skb->ifindex;
-	v->bytes = skb->len - ETH_HLEN;
+	v->bytes = skb->len > ETH_HLEN ? skb->len - ETH_HLEN : 0;
 	v->packets = segments ? segments : 1;
 	v->now = (__u32)bpf_jiffies64();
 }
@@ -62,19 +62,21 @@ static __always_inline int pass_flow(struct __sk_buff *skb, const struct datapat
 				*far = pod_of_iface(entry->ifindex[!v->reply]);
 				if (unlikely(!*far || (*far)->ip != v->packet.dst_ip))
 					goto open; /* that pod has left; another may have its address */
+				if (unlikely(v->packet.ttl <= 1))
+					return DROP_REASON_TTL_EXCEEDED;
 			}
 			if (unlikely(entry->generation != v->evaluation_generation)) {
 				reason = revisit_flow(skb, state, v, entry);
 				if (reason)
 					return reason;
 			}
-			conntrack_account(state, entry, &v->key, &v->packet, v->reply, v->bytes, v->packets, v->now,
-					  v->hook);
+			conntrack_account(state, entry, &v->key, &v->packet, v->reply, v->bytes, v->packets,
+					  v->now);
 			return 0;
 		}
 	}
 open:
-	reason = open_flow(skb, state, v, !!entry);
+	reason = open_flow(skb, state, v, entry);
 	if (!reason && v->far_ifindex) {
 		*far = pod_of_iface(v->far_ifindex);
 		if (!*far || (*far)->ip != v->packet.dst_ip)
@@ -149,15 +151,15 @@ int pod_ingress(struct __sk_buff *skb)
 	if (unlikely(v.packet.dst_ip != pod->ip))
 		return drop_passage(state, &v, DROP_REASON_INVALID_DESTINATION);
 
-	if (unlikely(v.packet.fragment == FRAGMENT_LATER))
+	if (unlikely(is_pod_address(state, v.packet.src_ip)))
+		reason = identify_sender(skb, state, &v); /* an entry alone must not vouch for a pod's address */
+	if (unlikely(!reason && v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
 		reason = judge_icmp_error(skb, &v);
 		if (!reason)
 			return TC_ACT_UNSPEC;
 	}
-	if (likely(!reason) && unlikely(is_pod_address(state, v.packet.src_ip)))
-		reason = identify_sender(skb, state, &v); /* an entry alone must not vouch for a pod's address */
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_FIRST))

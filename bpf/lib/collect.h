@@ -12,23 +12,6 @@ struct collection {
 	__u32 now;
 };
 
-/* An entry that was never reported in a direction has nothing to say of it. */
-static __always_inline void report_end(struct collection *c, const struct conntrack_key *stored_key,
-				       struct conntrack_value *entry)
-{
-	struct conntrack_key copy = *stored_key, *key = &copy; /* a global function takes no read-only memory */
-
-	if (c->state->flow_level < FLOW_LEVEL_CONNECTIONS)
-		return;
-	report_flow(entry, key, 0,
-		    FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8 |
-			    (entry->ifindex[0] ? POLICY_DIRECTION_EGRESS : POLICY_DIRECTION_INGRESS) << 16);
-	if (entry->flags & CONNTRACK_REPLY_SEEN)
-		report_flow(entry, key, 1,
-			    FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[1] << 8 |
-				    (entry->ifindex[1] ? POLICY_DIRECTION_EGRESS : POLICY_DIRECTION_INGRESS) << 16);
-}
-
 /* A pod that took part is gone: its address may be another pod's by now. */
 static __always_inline int has_left(__u32 ifindex, __u32 ip)
 {
@@ -52,6 +35,7 @@ static long collect_connection(void *map, const void *key, void *value, void *co
 {
 	struct collection *c = context;
 	struct conntrack_value *entry = value;
+	struct conntrack_key copy = *(const struct conntrack_key *)key; /* a global function takes no read-only memory */
 	__u32 class = conntrack_timeout_class(key, entry);
 	__u32 timeout;
 
@@ -63,7 +47,7 @@ static long collect_connection(void *map, const void *key, void *value, void *co
 		c->args->conntrack_live++;
 		return 0;
 	}
-	report_end(c, key, entry);
+	report_end(c->state, &copy, entry);
 	if (!bpf_map_delete_elem(map, key)) {
 		c->args->conntrack_expired++;
 		count(STATISTIC_CONNTRACK_REMOVED);

@@ -23,7 +23,9 @@ static __always_inline int opens_flow(const struct packet *p)
 {
 	if (p->protocol == IPPROTO_TCP)
 		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	return p->protocol == IPPROTO_ICMP && p->icmp_type == ICMP_ECHO_REQUEST;
+	if (p->protocol == IPPROTO_SCTP)
+		return p->sctp_chunk == SCTP_INIT;
+	return p->protocol == IPPROTO_ICMP && is_icmp_request(p->icmp_type);
 }
 
 /* A packet that only answers something: without an entry there is nothing that it could answer. */
@@ -31,7 +33,9 @@ static __always_inline int only_answers(const struct packet *p)
 {
 	if (p->protocol == IPPROTO_TCP)
 		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
-	return p->protocol == IPPROTO_ICMP && p->icmp_type == ICMP_ECHO_REPLY;
+	if (p->protocol == IPPROTO_SCTP)
+		return p->sctp_chunk == SCTP_INIT_ACK;
+	return p->protocol == IPPROTO_ICMP && is_icmp_reply(p->icmp_type);
 }
 
 static __always_inline int is_icmp_error(const struct packet *p)
@@ -62,19 +66,29 @@ static __always_inline int conntrack_tcp(struct conntrack_value *entry, __u32 re
 	}
 	if (flags & TCP_RST)
 		entry->state = CONNTRACK_CLOSED;
-	else if (flags & TCP_FIN)
-		entry->state = other & TCP_FIN ? CONNTRACK_CLOSING : CONNTRACK_FIN_WAIT;
-	else if (entry->state == CONNTRACK_NEW && reply && (flags & TCP_SYN))
-		entry->state = CONNTRACK_SYN_RECEIVED;
-	else if (entry->state == CONNTRACK_SYN_RECEIVED && !reply && (flags & TCP_ACK))
-		entry->state = CONNTRACK_ESTABLISHED;
+	if (entry->state != CONNTRACK_CLOSED) {
+		if (entry->state == CONNTRACK_NEW && reply && (flags & TCP_SYN))
+			entry->state = CONNTRACK_SYN_RECEIVED;
+		else if (entry->state == CONNTRACK_NEW && reply && !(other & TCP_SYN))
+			entry->state = CONNTRACK_ESTABLISHED; /* taken up in the middle, and answered */
+		else if (entry->state == CONNTRACK_SYN_RECEIVED && !reply && (flags & TCP_ACK))
+			entry->state = CONNTRACK_ESTABLISHED;
+		if ((flags & TCP_FIN) && entry->state >= CONNTRACK_ESTABLISHED)
+			entry->state = other & TCP_FIN ? CONNTRACK_CLOSING : CONNTRACK_FIN_WAIT;
+	}
 	return !!(fresh & (TCP_SYN | TCP_FIN | TCP_RST));
+}
+
+/* report_flow's argument for the event of one packet. */
+static __always_inline __u32 what_of(__u32 event_type, const struct packet *p)
+{
+	return event_type | (__u32)p->tcp_flags << 8 | (__u32)p->icmp_type << 16 | (__u32)p->icmp_code << 24;
 }
 
 /* Counts the packet on its entry and reports what is worth an event. */
 static __always_inline void conntrack_account(const struct datapath_state *state, struct conntrack_value *entry,
 					      const struct conntrack_key *key, const struct packet *p, __u32 reply,
-					      __u32 bytes, __u32 packets, __u32 now, __u32 hook)
+					      __u32 bytes, __u32 packets, __u32 now)
 {
 	int news = 0;
 
@@ -97,31 +111,32 @@ static __always_inline void conntrack_account(const struct datapath_state *state
 	}
 	if (unlikely(news)) {
 		if (state->flow_level >= FLOW_LEVEL_CONNECTIONS)
-			report_flow(entry, key, reply,
-				    FLOW_EVENT_TYPE_UPDATE | (__u32)p->tcp_flags << 8 | hook << 16 |
-					    (__u32)p->icmp_type << 24);
-	} else if (unlikely(now - entry->last_report >= state->flow_interval_jiffies)) {
+			report_flow(entry, key, reply, what_of(FLOW_EVENT_TYPE_UPDATE, p));
+	} else if (unlikely((__s32)(now - entry->last_report) >= (__s32)state->flow_interval_jiffies)) {
 		entry->last_report = now;
-		if (state->flow_level < FLOW_LEVEL_ALL)
+		if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+			return;
+		/* Without summaries, long flows report only before their counters of packets overflow. */
+		if (state->flow_level < FLOW_LEVEL_ALL && !((entry->packets[0] | entry->packets[1]) >> 31))
 			return;
 		if (entry->packets[0])
-			report_flow(entry, key, 0,
-				    FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[0] << 8 | hook << 16);
+			report_flow(entry, key, 0, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[0] << 8);
 		if (entry->packets[1])
-			report_flow(entry, key, 1,
-				    FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[1] << 8 | hook << 16);
+			report_flow(entry, key, 1, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[1] << 8);
 	}
 }
 
-/* Seconds that an entry lives without a packet. */
+/* How long an entry lives without a packet. A connection that one end has closed may still carry the other's data for
+ * as long as it likes.
+ */
 static __always_inline __u32 conntrack_timeout_class(const struct conntrack_key *key,
 						     const struct conntrack_value *entry)
 {
 	switch (key->protocol) {
 	case IPPROTO_TCP:
-		if (entry->state == CONNTRACK_ESTABLISHED)
-			return TIMEOUT_TCP_ESTABLISHED;
-		return entry->state < CONNTRACK_ESTABLISHED ? TIMEOUT_TCP_SYN : TIMEOUT_TCP_CLOSING;
+		if (entry->state < CONNTRACK_ESTABLISHED)
+			return TIMEOUT_TCP_SYN;
+		return entry->state > CONNTRACK_FIN_WAIT ? TIMEOUT_TCP_CLOSING : TIMEOUT_TCP_ESTABLISHED;
 	case IPPROTO_UDP:
 		return entry->state == CONNTRACK_ESTABLISHED ? TIMEOUT_UDP_STREAM : TIMEOUT_UDP_NEW;
 	case IPPROTO_SCTP:

@@ -8,8 +8,9 @@ static __always_inline void count(__u32 statistic)
 {
 	__u64 *counter = bpf_map_lookup_elem(&STATISTICS, &statistic);
 
+	/* Atomic: collect_garbage counts outside of softirqs, which may interrupt it. */
 	if (counter)
-		(*counter)++;
+		__sync_fetch_and_add(counter, 1);
 }
 
 /* A record to fill, already counted; null when the ring is full, which is counted as a lost event. */
@@ -97,7 +98,8 @@ __noinline int drop_packet(const struct datapath_state *state, const struct pack
 		value->tcp_flags = p->tcp_flags;
 		__sync_fetch_and_add(&value->packets, drop->packets);
 		__sync_fetch_and_add(&value->bytes, drop->bytes);
-		if (now - value->last_report < state->flow_interval_jiffies)
+		/* Signed: another CPU's clock may have been read later than ours. */
+		if ((__s32)(now - value->last_report) < (__s32)state->flow_interval_jiffies)
 			return TC_ACT_SHOT;
 		value->last_report = now;
 		packets = __sync_lock_test_and_set(&value->packets, 0);
@@ -123,10 +125,11 @@ __noinline int drop_packet(const struct datapath_state *state, const struct pack
 	return TC_ACT_SHOT;
 }
 
-/* One event for one direction (0 origin's, 1 reply's) of a conntrack entry; takes its counters. */
+/* One event for one direction (0 origin's, 1 reply's) of a conntrack entry; takes its counters.
+ * what: event type | tcp flags << 8 | icmp type << 16 | icmp code << 24
+ */
 __noinline int report_flow(struct conntrack_value *entry, const struct conntrack_key *key, __u32 reply, __u32 what)
 {
-	/* what: event type | tcp flags << 8 | hook direction << 16 | icmp type << 24 */
 	struct flow_event *event;
 	__u32 source_is_a;
 
@@ -153,8 +156,11 @@ __noinline int report_flow(struct conntrack_value *entry, const struct conntrack
 	event->verdict = POLICY_ACTION_ALLOW;
 	event->event_type = (__u8)what;
 	event->tcp_flags = (__u8)(what >> 8);
-	event->direction = (__u8)(what >> 16);
-	event->icmp_type = (__u8)(what >> 24);
+	event->icmp_type = (__u8)(what >> 16);
+	event->icmp_code = (__u8)(what >> 24);
+	/* Seen where a pod here sends it, else where the other end's pod receives it. */
+	event->direction = (reply ? entry->ifindex[1] : entry->ifindex[0]) ? POLICY_DIRECTION_EGRESS :
+									     POLICY_DIRECTION_INGRESS;
 	event->is_reply = !!reply;
 	if (reply) {
 		event->packets = __sync_lock_test_and_set(&entry->packets[1], 0);
@@ -165,4 +171,15 @@ __noinline int report_flow(struct conntrack_value *entry, const struct conntrack
 	}
 	bpf_ringbuf_submit(event, 0);
 	return 0;
+}
+
+/* A flow is over. A direction in which nothing ever came has nothing to say. */
+static __always_inline void report_end(const struct datapath_state *state, const struct conntrack_key *key,
+				       struct conntrack_value *entry)
+{
+	if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+		return;
+	report_flow(entry, key, 0, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8);
+	if (entry->flags & CONNTRACK_REPLY_SEEN)
+		report_flow(entry, key, 1, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[1] << 8);
 }

@@ -11,7 +11,7 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
-/* Routes the packet as the node would: one hop off its TTL, new link addresses, then straight into the pod. */
+/* Routes the packet as the node would: one hop off its TTL (which the caller has checked), new link addresses, then straight into the pod. */
 static __always_inline int deliver_to_pod(struct __sk_buff *skb, const struct datapath_state *state,
 					  struct passage *v, const struct pod_iface_value *pod)
 {
@@ -21,9 +21,6 @@ static __always_inline int deliver_to_pod(struct __sk_buff *skb, const struct da
 
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return drop_passage(state, v, DROP_REASON_MALFORMED);
-	v->far_identity = pod->identity;
-	if (unlikely(ip->ttl <= 1))
-		return drop_passage(state, v, DROP_REASON_TTL_EXCEEDED);
 	/* RFC 1624: the sum of a header whose TTL byte went down by one. */
 	check = ip->check + bpf_htons(0x0100);
 	ip->check = (__u16)(check + (check >= 0xffff));
@@ -48,5 +45,7 @@ static __always_inline int forward_icmp_error(struct __sk_buff *skb, const struc
 	pod = pod_of_iface(far.ifindex);
 	if (!pod || pod->ip != v->packet.dst_ip)
 		return drop_passage(state, v, DROP_REASON_NO_ROUTE);
+	if (v->packet.ttl <= 1)
+		return drop_passage(state, v, DROP_REASON_TTL_EXCEEDED);
 	return deliver_to_pod(skb, state, v, pod);
 }

@@ -57,6 +57,7 @@ __noinline int fragment_begin(const struct packet *p, __u32 ifindex, __u32 direc
 {
 	struct fragment_value *seen, fresh = {};
 	struct fragment_key key;
+	long error;
 
 	if (!p)
 		return DROP_REASON_INTERNAL_ERROR;
@@ -72,9 +73,11 @@ __noinline int fragment_begin(const struct packet *p, __u32 ifindex, __u32 direc
 	fresh.dst_port = p->dst_port;
 	fresh.icmp_type = p->icmp_type;
 	fresh.icmp_code = p->icmp_code;
-	if (bpf_map_update_elem(&FRAGMENTS, &key, &fresh, BPF_ANY)) {
-		count(STATISTIC_FRAGMENT_REFUSED);
-		return DROP_REASON_FRAGMENT_TABLE_FULL;
-	}
-	return 0;
+	error = bpf_map_update_elem(&FRAGMENTS, &key, &fresh, BPF_NOEXIST);
+	if (!error)
+		return 0;
+	if (error == -EEXIST)
+		return DROP_REASON_FRAGMENT_OVERLAP; /* another CPU has one just now */
+	count(STATISTIC_FRAGMENT_REFUSED);
+	return DROP_REASON_FRAGMENT_TABLE_FULL;
 }

@@ -36,6 +36,12 @@ enum {
 	BPF_F_MMAPABLE = 1024,
 };
 
+/* What bpf_map_update_elem answers, negated, against the wish of its flags. */
+enum {
+	ENOENT = 2,
+	EEXIST = 17,
+};
+
 /* tc verdicts. UNSPEC hands the packet to the next program on the hook, so that other people's filters still run;
  * after the last one it goes on its way.
  */

@@ -218,8 +218,8 @@ struct {
 
 /* ---- Conntrack ---- */
 
-/* One entry serves both directions: the end with the smaller (address, port) is A. ICMP echo has the identifier as
- * the requester's port and 0 as the other's; protocols without ports have 0 and 0.
+/* One entry serves both directions: the end with the smaller (address, port) is A. ICMP requests have their identifier
+ * as the requester's port and 0 as the other's; protocols without ports have 0 and 0.
  */
 struct conntrack_key {
 	__u32 ip_a;
@@ -231,7 +231,7 @@ struct conntrack_key {
 };
 
 enum conntrack_state {
-	CONNTRACK_NEW = 0,	   /* TCP: SYN seen; others: nothing came back yet */
+	CONNTRACK_NEW = 0,	   /* nothing came back yet */
 	CONNTRACK_SYN_RECEIVED = 1,
 	CONNTRACK_ESTABLISHED = 2, /* others: seen in both directions */
 	CONNTRACK_FIN_WAIT = 3,	   /* one end sent FIN */

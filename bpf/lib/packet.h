@@ -25,6 +25,17 @@ enum icmp_message {
 	ICMP_ECHO_REQUEST = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
+	ICMP_TIMESTAMP_REQUEST = 13,
+	ICMP_TIMESTAMP_REPLY = 14,
+	ICMP_INFORMATION_REQUEST = 15,
+	ICMP_INFORMATION_REPLY = 16,
+	ICMP_MASK_REQUEST = 17,
+	ICMP_MASK_REPLY = 18,
+};
+
+enum sctp_chunk {
+	SCTP_INIT = 1,
+	SCTP_INIT_ACK = 2,
 };
 
 enum fragment_kind {
@@ -42,6 +53,8 @@ struct packet {
 	__u8 tcp_flags;
 	__u8 icmp_type;
 	__u8 icmp_code;
+	__u8 sctp_chunk; /* type of the first one */
+	__u8 ttl;
 	__u16 l4_offset;
 	__u8 fragment;	    /* enum fragment_kind */
 	__u8 last_fragment;
@@ -55,7 +68,7 @@ enum {
 	L4_BYTES_NEEDED_ICMP = 8,
 	L4_BYTES_NEEDED_TCP = 20,
 	L4_BYTES_NEEDED_UDP = 8,
-	L4_BYTES_NEEDED_SCTP = 12,
+	L4_BYTES_NEEDED_SCTP = 16, /* with the head of the first chunk */
 };
 
 /* Makes the first `bytes` of the packet directly readable; the caller must load skb->data again. */
@@ -125,6 +138,29 @@ static __always_inline int ethertype_reason(__be16 protocol)
 	}
 }
 
+static __always_inline int is_icmp_request(__u8 type)
+{
+	return type == ICMP_ECHO_REQUEST || type == ICMP_TIMESTAMP_REQUEST || type == ICMP_INFORMATION_REQUEST ||
+	       type == ICMP_MASK_REQUEST;
+}
+
+static __always_inline int is_icmp_reply(__u8 type)
+{
+	return type == ICMP_ECHO_REPLY || type == ICMP_TIMESTAMP_REPLY || type == ICMP_INFORMATION_REPLY ||
+	       type == ICMP_MASK_REPLY;
+}
+
+/* Requests carry an identifier, which stands for the requester's port, and replies repeat it. */
+static __always_inline void read_icmp(struct packet *p, const __u8 *icmp)
+{
+	p->icmp_type = icmp[0];
+	p->icmp_code = icmp[1];
+	if (is_icmp_request(p->icmp_type))
+		p->src_port = bpf_ntohs(*(__be16 *)(icmp + 4));
+	else if (is_icmp_reply(p->icmp_type))
+		p->dst_port = bpf_ntohs(*(__be16 *)(icmp + 4));
+}
+
 /* Reads ports, flags and types. `l4_bytes` is what the IP header leaves for the transport in this packet. */
 static __always_inline int parse_transport(struct __sk_buff *skb, struct packet *p, __u32 l4_bytes)
 {
@@ -156,12 +192,7 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 		return DROP_REASON_MALFORMED;
 
 	if (p->protocol == IPPROTO_ICMP) {
-		p->icmp_type = l4[0];
-		p->icmp_code = l4[1];
-		if (p->icmp_type == ICMP_ECHO_REQUEST)
-			p->src_port = bpf_ntohs(*(__be16 *)(l4 + 4));
-		else if (p->icmp_type == ICMP_ECHO_REPLY)
-			p->dst_port = bpf_ntohs(*(__be16 *)(l4 + 4));
+		read_icmp(p, l4);
 		return 0;
 	}
 	p->src_port = bpf_ntohs(*(__be16 *)l4);
@@ -186,8 +217,12 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 		if (length < L4_BYTES_NEEDED_UDP ||
 		    (p->fragment == FRAGMENT_NONE && length > l4_bytes))
 			return DROP_REASON_MALFORMED;
-	} else if (!p->src_port || !p->dst_port) {
-		return DROP_REASON_MALFORMED; /* SCTP has no port 0 (RFC 9260) */
+	} else {
+		if ((void *)(l4 + L4_BYTES_NEEDED_SCTP) > (void *)(long)skb->data_end)
+			return DROP_REASON_MALFORMED;
+		p->sctp_chunk = l4[12];
+		if (!p->src_port || !p->dst_port)
+			return DROP_REASON_MALFORMED; /* SCTP has no port 0 (RFC 9260) */
 	}
 	return 0;
 }
@@ -235,6 +270,7 @@ __noinline int parse_packet(struct __sk_buff *skb, struct packet *p)
 	p->src_ip = bpf_ntohl(ip->saddr);
 	p->dst_ip = bpf_ntohl(ip->daddr);
 	p->protocol = ip->protocol;
+	p->ttl = ip->ttl;
 	p->l4_offset = ETH_HLEN + header_bytes;
 	fragment = bpf_ntohs(ip->frag_off);
 	if (unlikely(fragment & (IP_MF | IP_OFFSET))) {
@@ -249,8 +285,12 @@ __noinline int parse_packet(struct __sk_buff *skb, struct packet *p)
 			return DROP_REASON_MALFORMED;
 	}
 	if (unlikely(header_bytes > sizeof(*ip))) {
-		int reason = check_ip_options(skb, header_bytes - sizeof(*ip));
+		int reason;
 
+		/* What is not linear may be a sender's own memory, which it could change once it was checked. */
+		if (make_linear(skb, ETH_HLEN + header_bytes))
+			return DROP_REASON_MALFORMED;
+		reason = check_ip_options(skb, header_bytes - sizeof(*ip));
 		if (reason)
 			return reason;
 	}

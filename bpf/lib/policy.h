@@ -104,6 +104,8 @@ __noinline int try_shape(struct decision *d, __u32 level, __u32 protocol, __u32 
 			try_pair(d, &key, POLICY_DIRECTION_BOTH, d->selected, d->peer);
 		if (selected && d->peer_cidr)
 			try_pair(d, &key, d->direction, d->selected, d->peer_cidr);
+		if (both && d->peer_cidr)
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, d->selected, d->peer_cidr);
 	} else if (level == 1) {
 		if (selected)
 			try_pair(d, &key, d->direction, d->selected, 0);
@@ -115,6 +117,8 @@ __noinline int try_shape(struct decision *d, __u32 level, __u32 protocol, __u32 
 			try_pair(d, &key, POLICY_DIRECTION_BOTH, d->selected, 0);
 			try_pair(d, &key, POLICY_DIRECTION_BOTH, 0, d->peer);
 		}
+		if (both && d->peer_cidr)
+			try_pair(d, &key, POLICY_DIRECTION_BOTH, 0, d->peer_cidr);
 	} else {
 		if (wildcard)
 			try_pair(d, &key, d->direction, 0, 0);

@@ -22,9 +22,7 @@ struct passage {
 	__u32 pod_identity;
 	__u32 far_identity; /* of the other end of the packet, seen from the pod */
 	__u32 far_ifindex;  /* its host veth when it is a pod here that this hook delivers to */
-	/* why it is dropped */
-	__u32 reason;
-	__u32 rule_id;
+	__u32 rule_id; /* of the decision that was made last */
 	__u8 rule_direction;
 };
 
@@ -32,13 +30,16 @@ static __always_inline int drop_passage(const struct datapath_state *state, stru
 {
 	struct drop drop = {
 		.reason = reason,
-		.rule_id = v->rule_id,
 		.bytes = v->bytes,
 		.packets = v->packets,
 		.direction = (__u8)v->hook,
-		.rule_direction = v->rule_direction,
 	};
 
+	/* Else the rule in v allowed it. */
+	if (reason == DROP_REASON_POLICY_DENIED) {
+		drop.rule_id = v->rule_id;
+		drop.rule_direction = v->rule_direction;
+	}
 	if (v->hook == POLICY_DIRECTION_EGRESS) {
 		drop.src_identity = v->pod_identity;
 		drop.dst_identity = v->far_identity;
@@ -194,30 +195,43 @@ static __always_inline int find_ends(struct __sk_buff *skb, const struct datapat
 	return far.identity ? 0 : DROP_REASON_NO_ROUTE;
 }
 
-/* A living flow that was decided under other policies or identities: decide again. Returns 0 or the drop reason. */
+/* A living flow that was decided under other policies or identities: decide again. Returns 0 or the drop reason.
+ *
+ * The way of a flow does not change: what went by the host's stack (and may be translated there) still does. Who it goes
+ * to is found by the address, as at its first packet, at either hook. Who it comes from by the stack only its own
+ * packets tell: its answers are judged by what is remembered, and leave the entry to be judged with the next of these.
+ */
 __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
 			    struct conntrack_value *entry)
 {
 	struct conntrack_value fresh = {};
-	__u32 pod_is_origin, far_ifindex, known_identity;
+	__u32 pod_is_origin, remembered = 0;
+	struct far_end far;
 	int reason;
 
 	if (!state || !v || !entry)
 		return DROP_REASON_INTERNAL_ERROR;
+	if (!v->pod_identity)
+		return DROP_REASON_NO_IDENTITY;
 	pod_is_origin = (v->hook == POLICY_DIRECTION_EGRESS) == !v->reply;
-	far_ifindex = pod_is_origin ? entry->ifindex[1] : entry->ifindex[0];
-	known_identity = pod_is_origin ? entry->identity[1] : entry->identity[0];
-	reason = find_ends(skb, state, v);
-	if (reason)
-		return reason;
-	/* The way of a flow does not change: what went by the host's stack (and may be translated there) still does. */
-	v->far_ifindex = far_ifindex;
-	if (known_identity == RESERVED_IDENTITY_HOST)
-		v->far_identity = RESERVED_IDENTITY_HOST;
+	v->far_ifindex = pod_is_origin ? entry->ifindex[1] : entry->ifindex[0];
+	if (pod_is_origin || v->far_ifindex) {
+		find_far_end(state, v->hook == POLICY_DIRECTION_EGRESS ? v->packet.dst_ip : v->packet.src_ip, &far);
+		if (!far.identity)
+			return DROP_REASON_NO_IDENTITY;
+		v->far_identity = far.identity;
+	} else if (v->hook == POLICY_DIRECTION_INGRESS) {
+		reason = identify_sender(skb, state, v);
+		if (reason)
+			return reason;
+	} else {
+		v->far_identity = entry->identity[0];
+		remembered = 1;
+	}
 	set_ends(v, &fresh);
 	reason = judge_flow(state, v, &fresh);
-	if (reason)
-		return reason; /* the entry keeps its old generation: each further packet is judged, and dropped */
+	if (reason || remembered)
+		return reason; /* the entry keeps its old generation: the next packet is judged again */
 	entry->identity[0] = fresh.identity[0];
 	entry->identity[1] = fresh.identity[1];
 	entry->rule_id[0] = fresh.rule_id[0];
@@ -226,11 +240,33 @@ __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *
 	return 0;
 }
 
-/* A packet without a valid entry begins a flow, if policy lets it. Returns 0 or the drop reason. */
-__noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v, __u32 known)
+/* Puts the entry of a new flow in the place of `old`, if there is one, whose flow is over. Returns 0 or -errno. */
+static __always_inline long store_flow(const struct datapath_state *state, const struct conntrack_key *key,
+				       const struct conntrack_value *fresh, struct conntrack_value *old)
 {
-	struct conntrack_value fresh = {};
+	long error = -ENOENT;
+
+	if (old) {
+		report_end(state, key, old);
+		error = bpf_map_update_elem(&CONNTRACK, key, fresh, BPF_EXIST);
+	}
+	if (error != -ENOENT)
+		return error;
+	error = bpf_map_update_elem(&CONNTRACK, key, fresh, BPF_NOEXIST);
+	if (!error)
+		count(STATISTIC_CONNTRACK_CREATED);
+	return error;
+}
+
+/* A packet for which no entry vouches (`old` is one under its key) begins a flow, if policy lets it. Returns 0 or the
+ * drop reason.
+ */
+__noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
+			 struct conntrack_value *old)
+{
+	struct conntrack_value fresh = {}, *entry;
 	const struct packet *p;
+	long error;
 	int reason;
 
 	if (!state || !v)
@@ -242,6 +278,8 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	reason = find_ends(skb, state, v);
 	if (reason)
 		return reason;
+	if (v->far_ifindex && p->ttl <= 1)
+		return DROP_REASON_TTL_EXCEEDED;
 	set_ends(v, &fresh);
 	reason = judge_flow(state, v, &fresh);
 	if (reason)
@@ -256,21 +294,18 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	fresh.bytes[0] = v->bytes;
 	fresh.packets[0] = v->packets;
 	fresh.tcp_flags[0] = p->tcp_flags & TCP_REPORTED;
-	/* A connection that was there before its entry (a table that was lost) is taken up where it is. */
-	if (p->protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN))
-		fresh.state = CONNTRACK_ESTABLISHED;
-	/* Reported before it is stored: storing copies the counters, which the event takes. */
-	if (state->flow_level >= FLOW_LEVEL_CONNECTIONS) {
-		report_flow(&fresh, &v->key, 0,
-			    FLOW_EVENT_TYPE_NEW | (__u32)p->tcp_flags << 8 | v->hook << 16 |
-				    (__u32)p->icmp_type << 24);
-	}
-	if (bpf_map_update_elem(&CONNTRACK, &v->key, &fresh, BPF_ANY)) {
+	error = store_flow(state, &v->key, &fresh, old);
+	if (error == -EEXIST)
+		return 0; /* another CPU opened it with another packet at this moment; this one is not counted */
+	if (error) {
 		count(STATISTIC_CONNTRACK_REFUSED);
 		return DROP_REASON_CONNTRACK_FULL;
 	}
-	if (!known)
-		count(STATISTIC_CONNTRACK_CREATED);
+	if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+		return 0;
+	entry = bpf_map_lookup_elem(&CONNTRACK, &v->key); /* the stored counters are those that the event takes */
+	if (entry)
+		report_flow(entry, &v->key, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
 	return 0;
 }
 
@@ -313,21 +348,21 @@ __noinline int judge_icmp_error(struct __sk_buff *skb, const struct passage *v)
 	inner.src_ip = bpf_ntohl(ip.saddr);
 	inner.dst_ip = bpf_ntohl(ip.daddr);
 	inner.protocol = ip.protocol;
+	if (ip.frag_off & bpf_htons(IP_OFFSET))
+		return DROP_REASON_ICMP_UNRELATED; /* a later fragment, which has no ports */
 	if (has_ports(ip.protocol)) {
 		inner.src_port = bpf_ntohs(*(__be16 *)ports);
 		inner.dst_port = bpf_ntohs(*(__be16 *)(ports + 2));
 	} else if (ip.protocol == IPPROTO_ICMP) {
-		if (ports[0] == ICMP_ECHO_REQUEST)
-			inner.src_port = bpf_ntohs(*(__be16 *)(ports + 4));
-		else if (ports[0] == ICMP_ECHO_REPLY)
-			inner.dst_port = bpf_ntohs(*(__be16 *)(ports + 4));
+		read_icmp(&inner, ports);
 	}
 	/* It goes back to who sent the quoted packet; a pod that reports an error was that packet's target. */
 	if (inner.src_ip != outer->dst_ip || (v->hook == POLICY_DIRECTION_EGRESS && inner.dst_ip != pod_ip))
 		return DROP_REASON_ICMP_UNRELATED;
 	source_is_a = conntrack_key_of(&inner, &key);
 	entry = bpf_map_lookup_elem(&CONNTRACK, &key);
-	if (!entry)
+	/* One that policy has not yet judged anew waits for its flow's next packet, which brings the error again. */
+	if (!entry || entry->generation != v->evaluation_generation)
 		return DROP_REASON_ICMP_UNRELATED;
 	origin_is_a = !!(entry->flags & CONNTRACK_ORIGIN_IS_A);
 	reply = source_is_a != origin_is_a;

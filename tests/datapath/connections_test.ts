@@ -70,7 +70,17 @@ Deno.test("TCP states", async (t) => {
     { flags: ["S", "<SA", "A", "<R"], state: 5 },
     { flags: ["S", "<RA"], state: 5 },
     { flags: ["S", "<SA", "A", "FA", "<FA", "A", "S"], state: 0 },
-    { flags: ["A"], state: 2 },
+    { flags: ["S", "<SA", "A", "<FA", "A", "FA"], state: 4 },
+    { flags: ["S", "<SA", "<FA", "A", "FA"], state: 4 },
+    { flags: ["S", "<SA", "A", "R", "FA", "<FA"], state: 5 },
+    { flags: ["S", "FA"], state: 0 },
+    { flags: ["S", "<A"], state: 0 },
+    { flags: ["S", "<A", "<SA", "A"], state: 2 },
+    { flags: ["S", "<S", "SA", "<SA"], state: 2 },
+    { flags: ["A"], state: 0 },
+    { flags: ["A", "A"], state: 0 },
+    { flags: ["A", "<A"], state: 2 },
+    { flags: ["FA", "<A", "<FA"], state: 4 },
   ];
   for (const { flags, state } of rows) {
     await t.step(flags.join(" "), async () => {
