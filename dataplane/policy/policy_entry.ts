@@ -8,7 +8,7 @@ import {
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { PolicyKind } from "../../shared/gen/abi.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
-import type { PolicyDecision, PolicyTable } from "./policy_table.ts";
+import type { PolicyTable } from "./policy_table.ts";
 
 /** The fields that name an entry, in every message that has them. */
 export interface PolicyKeyFields {
@@ -27,6 +27,8 @@ export type PolicyKeyWords = readonly [number, number, number, number];
 const MAX_PROTOCOL = 255;
 const MAX_PORT = 65_535;
 const PORT_BITS = 16;
+/** TCP, UDP and SCTP: the protocols whose ports the datapath reads. */
+const PORT_PROTOCOLS: ReadonlySet<number> = new Set([6, 17, 132]);
 
 /**
  * Checks the fields and makes the key of them.
@@ -48,6 +50,9 @@ export function policyKeyWords(fields: PolicyKeyFields, at = ""): PolicyKeyWords
   }
   if (dstPort > MAX_PORT) {
     throw invalidArgument(`${at}dst_port`, dstPort, `must be at most ${MAX_PORT}`);
+  }
+  if (dstPort !== 0 && protocol !== 0 && !PORT_PROTOCOLS.has(protocol)) {
+    throw invalidArgument(`${at}dst_port`, dstPort, `protocol ${protocol} has no ports`);
   }
   const prefixLen = portPrefixLen(fields, at);
   if (fields.isolation) checkIsolation(fields, at);
@@ -95,12 +100,6 @@ export function policyEntryAt(
     isolation,
     ruleId: table.ruleId(slot),
   };
-}
-
-/** Of two decisions for one key the one that holds: DENY beats ALLOW, then the lower rule id. */
-export function stronger(a: PolicyDecision, b: PolicyDecision): PolicyDecision {
-  if (a.action !== b.action) return a.action === PolicyAction.DENY ? a : b;
-  return a.ruleId <= b.ruleId ? a : b;
 }
 
 /** 0 on the wire means: one port when a port is given, any port when none is. */
