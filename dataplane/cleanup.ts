@@ -1,6 +1,6 @@
 /** `--cleanup`: takes away all that dataplanes with this pin directory and socket made. */
 
-import { BpfProgram, detachClsact, queryClsact, TcxLink } from "../shared/ffi/bpf.ts";
+import { detachClsact, queryClsact, TcxLink } from "../shared/ffi/bpf.ts";
 import { isErrno } from "../shared/ffi/errno.ts";
 import { exists, listDir, readText, rmdir, unlink } from "../shared/ffi/files.ts";
 import { ifIndextoname, umount } from "../shared/ffi/sys.ts";
@@ -8,7 +8,7 @@ import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
 import { InstanceLock, socketLockPath } from "./lock.ts";
 import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
 import { DIRECTIONS } from "./programs/attachments.ts";
-import { listPins, type PinListing } from "./programs/pins.ts";
+import { listPins, type PinListing, pinnedProgramIds } from "./programs/pins.ts";
 
 /** What the kernel itself puts into each bpffs. */
 const KERNEL_FILES: ReadonlySet<string> = new Set(["maps.debug", "progs.debug"]);
@@ -30,7 +30,7 @@ export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
   const removed: string[] = [];
   using _lock = InstanceLock.takeExisting(pinDir, socket);
   const pins = listPins(pinDir);
-  removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir, pins));
+  removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir));
   removed.push(...removePins(pinDir, pins));
   for (const path of [socket, socketLockPath(socket)]) {
     if (unlink(path)) removed.push(`removed ${path}`);
@@ -56,8 +56,8 @@ function detachLinks(pinDir: string, { links }: PinListing): string[] {
 }
 
 /** Filters of other dataplanes have other programs. */
-function detachFilters(pinDir: string, { programs }: PinListing): string[] {
-  const ours = new Set(programs.map(({ file }) => programId(`${pinDir}/${file}`)));
+function detachFilters(pinDir: string): string[] {
+  const ours = pinnedProgramIds(pinDir);
   if (ours.size === 0) return [];
   using links = RtnetlinkSocket.openIn();
   const lines: string[] = [];
@@ -84,11 +84,6 @@ function openLink(path: string): TcxLink | undefined {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-function programId(path: string): number {
-  using program = BpfProgram.openPinned(path);
-  return program.info().id;
 }
 
 function filterProgram(ifindex: number, direction: "ingress" | "egress"): number {

@@ -13,7 +13,7 @@ import { unlink } from "../../shared/ffi/files.ts";
 import { ifIndextoname, ifNametoindex } from "../../shared/ffi/sys.ts";
 import { RpcCode } from "../../shared/rpc/errors.ts";
 import { SerialQueue } from "../queue/serial_queue.ts";
-import { linkPin, listPins } from "./pins.ts";
+import { linkPin, listPins, pinnedProgramIds } from "./pins.ts";
 
 /** More changes than pods that a node can have. */
 const MOST_QUEUED = 4096;
@@ -151,7 +151,11 @@ export class Attachments {
   }
 
   async #take(ifindex: number, direction: Direction): Promise<boolean> {
-    if (this.mode === "clsact") return detachClsact(ifindex, direction, { removeQdisc: true });
+    if (this.mode === "clsact") {
+      const programId = queryFilter(ifindex, direction);
+      return programId !== undefined && pinnedProgramIds(this.#options.pinDir).has(programId) &&
+        detachClsact(ifindex, direction, { removeQdisc: true });
+    }
     const path = linkPin(this.#options.pinDir, ifindex, direction);
     using link = openLink(path);
     if (link === undefined) return false;
@@ -178,12 +182,14 @@ export class Attachments {
 
   #listFilters(): Attachment[] {
     const attachments: Attachment[] = [];
+    // Another dataplane in this namespace has programs of its own.
+    const ours = pinnedProgramIds(this.#options.pinDir);
     for (const ifindex of this.#options.interfaces()) {
       const interfaceName = nameOf(ifindex);
       if (interfaceName === undefined) continue;
       for (const direction of DIRECTIONS) {
         const programId = queryFilter(ifindex, direction);
-        if (programId === undefined) continue;
+        if (programId === undefined || !ours.has(programId)) continue;
         attachments.push({ interfaceName, ifindex, direction, programId });
       }
     }

@@ -1,6 +1,6 @@
 /** Names in the pin directory. bpffs takes no dots in names. */
 
-import type { Direction } from "../../shared/ffi/bpf.ts";
+import { BpfProgram, type Direction } from "../../shared/ffi/bpf.ts";
 import { listDir } from "../../shared/ffi/files.ts";
 
 /** Version of the maps' layout: a changed struct gets a new one, so that old and new never meet. */
@@ -76,4 +76,14 @@ export function sortPins(names: Iterable<string>): PinListing {
 /** Lists a pin directory; one that does not exist is empty. @throws SysError */
 export function listPins(pinDir: string): PinListing {
   return sortPins(listDir(pinDir));
+}
+
+/** The kernel's ids of the programs that are pinned, of all builds. @throws SysError */
+export function pinnedProgramIds(pinDir: string): ReadonlySet<number> {
+  return new Set(
+    listPins(pinDir).programs.map(({ file }) => {
+      using program = BpfProgram.openPinned(`${pinDir}/${file}`);
+      return program.info().id;
+    }),
+  );
 }

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import {
+  attachClsact,
+  BpfProgram,
+  countClsactFilters,
+  detachClsact,
+  queryTcx,
+  TcxLink,
+} from "../../shared/ffi/bpf.ts";
+import { ifNametoindex } from "../../shared/ffi/sys.ts";
+import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import { openTestObjects } from "../testing/kernel.ts";
+import { PrivateBpffs } from "../testing/private_bpffs.ts";
+import { Attachments, type AttachMode, InterfaceNotFoundError } from "./attachments.ts";
+import type { KernelObjects } from "./kernel_objects.ts";
+import { listPins } from "./pins.ts";
+
+const NAME = `nvta${Deno.pid % 100_000}`;
+const PEER = `nvtb${Deno.pid % 100_000}`;
+
+/** A veth pair in this namespace that stays down: no packet meets the programs. */
+async function withInterface(
+  mode: AttachMode,
+  test: (
+    attachments: Attachments,
+    context: { objects: KernelObjects; links: RtnetlinkSocket; bpffs: PrivateBpffs },
+  ) => Promise<void>,
+): Promise<void> {
+  using bpffs = new PrivateBpffs();
+  using objects = await openTestObjects(bpffs);
+  using links = RtnetlinkSocket.openIn();
+  links.vethCreate({ name: NAME }, { name: PEER });
+  try {
+    await test(attachmentsOf(mode, objects, links, bpffs), { objects, links, bpffs });
+  } finally {
+    links.linkDelete(NAME);
+  }
+}
+
+function attachmentsOf(
+  mode: AttachMode,
+  objects: KernelObjects,
+  links: RtnetlinkSocket,
+  bpffs: PrivateBpffs,
+): Attachments {
+  return new Attachments({
+    pinDir: bpffs.path,
+    mode,
+    programs: { ingress: objects.program("pod_egress"), egress: objects.program("pod_ingress") },
+    interfaces: () => links.linkList().map(({ index }) => index),
+  });
+}
+
+for (const mode of ["tcx", "clsact"] as const) {
+  Deno.test(`${mode}: attach and detach, each twice`, async () => {
+    await withInterface(mode, async (attachments, { objects }) => {
+      for (let i = 0; i < 2; i++) {
+        await Promise.all([
+          attachments.attach(NAME, "ingress"),
+          attachments.attach(NAME, "ingress"),
+          attachments.attach(NAME, "egress"),
+        ]);
+      }
+      const listed = attachments.list().sort((a, b) => a.direction < b.direction ? -1 : 1);
+      assert.deepEqual(listed, [
+        {
+          interfaceName: NAME,
+          ifindex: ifNametoindex(NAME),
+          direction: "egress",
+          programId: objects.program("pod_ingress").info().id,
+        },
+        {
+          interfaceName: NAME,
+          ifindex: ifNametoindex(NAME),
+          direction: "ingress",
+          programId: objects.program("pod_egress").info().id,
+        },
+      ]);
+      assert.equal(await attachments.detach(NAME, "ingress"), true);
+      assert.equal(await attachments.detach(NAME, "ingress"), false);
+      assert.deepEqual(attachments.list().map(({ direction }) => direction), ["egress"]);
+      assert.equal(await attachments.detach(NAME, "egress"), true);
+      assert.deepEqual(attachments.list(), []);
+    });
+  });
+
+  Deno.test(`${mode}: an interface that is not there is named, one that has gone is forgotten`, async () => {
+    await withInterface(mode, async (attachments, { links, bpffs }) => {
+      await assert.rejects(
+        attachments.attach("nvt-none", "ingress"),
+        (error) => error instanceof InterfaceNotFoundError && error.interfaceName === "nvt-none",
+      );
+      assert.equal(await attachments.detach("nvt-none", "ingress"), false);
+      await attachments.attach(NAME, "ingress");
+      links.linkDelete(NAME);
+      assert.deepEqual(attachments.list(), []);
+      assert.deepEqual(listPins(bpffs.path).links, []);
+      links.vethCreate({ name: NAME }, { name: PEER });
+      await attachments.attach(NAME, "ingress");
+      assert.equal(attachments.list().length, 1);
+    });
+  });
+
+  Deno.test(`${mode}: programs of an earlier build are swapped`, async () => {
+    await withInterface(mode, async (_unused, { objects, links, bpffs }) => {
+      const swapped = new Attachments({
+        pinDir: bpffs.path,
+        mode,
+        programs: {
+          ingress: objects.program("pod_ingress"),
+          egress: objects.program("pod_egress"),
+        },
+        interfaces: () => links.linkList().map(({ index }) => index),
+      });
+      await swapped.attach(NAME, "ingress");
+      const present = attachmentsOf(mode, objects, links, bpffs);
+      assert.equal(await present.adopt(), 1);
+      const [attachment] = present.list();
+      assert.equal(attachment?.programId, objects.program("pod_egress").info().id);
+    });
+  });
+}
+
+Deno.test("tcx: other people's links stay", async () => {
+  await withInterface("tcx", async (attachments, { objects }) => {
+    const ifindex = ifNametoindex(NAME);
+    using foreign = TcxLink.attach(objects.program("pod_ingress"), ifindex, "ingress");
+    await attachments.attach(NAME, "ingress");
+    assert.equal(queryTcx(ifindex, "ingress").length, 2);
+    await attachments.detach(NAME, "ingress");
+    assert.deepEqual(queryTcx(ifindex, "ingress").map(({ linkId }) => linkId), [foreign.info().id]);
+  });
+});
+
+Deno.test("tcx: a link that someone detached is attached again", async () => {
+  await withInterface("tcx", async (attachments, { bpffs }) => {
+    await attachments.attach(NAME, "ingress");
+    const [pin] = listPins(bpffs.path).links;
+    {
+      using link = TcxLink.openPinned(`${bpffs.path}/${pin?.file}`);
+      link.detach();
+    }
+    await attachments.attach(NAME, "ingress");
+    assert.equal(queryTcx(ifNametoindex(NAME), "ingress").length, 1);
+    assert.equal(attachments.list().length, 1);
+  });
+});
+
+Deno.test("clsact: filters with programs of another dataplane are not ours", async () => {
+  await withInterface("clsact", async (attachments) => {
+    using otherBpffs = new PrivateBpffs();
+    using other = await openTestObjects(otherBpffs);
+    const ifindex = ifNametoindex(NAME);
+    attachClsact(other.program("pod_egress"), ifindex, "ingress");
+    assert.deepEqual(attachments.list(), []);
+    assert.equal(await attachments.detach(NAME, "ingress"), false);
+    assert.equal(countClsactFilters(ifindex, "ingress"), 1);
+    using program = BpfProgram.byId(other.program("pod_egress").info().id);
+    assert.equal(program.name, "pod_egress");
+    detachClsact(ifindex, "ingress", { removeQdisc: true });
+  });
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { BpfMap, MapType } from "../../shared/ffi/bpf.ts";
+import { openTestObjects, SMALL } from "../testing/kernel.ts";
+import { PrivateBpffs } from "../testing/private_bpffs.ts";
+import {
+  KernelObjects,
+  MissingMapError,
+  PinMismatchError,
+  removeOldPrograms,
+} from "./kernel_objects.ts";
+import { listPins, mapPin, PROGRAM_NAMES, programPin } from "./pins.ts";
+
+const MAP_NAMES = ["CONNTRACK", "CONFIG", "DATAPATH_STATE", "ENDPOINTS", "FLOW_EVENTS", "POLICIES"];
+
+function ids(objects: KernelObjects): Record<string, number> {
+  return Object.fromEntries([
+    ...MAP_NAMES.map((name) => [name, objects.map(name).info().id] as const),
+    ...PROGRAM_NAMES.map((name) => [name, objects.program(name).info().id] as const),
+  ]);
+}
+
+Deno.test("what is pinned is adopted: the same maps and programs, no load", async () => {
+  using bpffs = new PrivateBpffs();
+  let before: Record<string, number>;
+  {
+    using first = await openTestObjects(bpffs);
+    assert.equal(first.adopted, false);
+    before = ids(first);
+  }
+  using second = await openTestObjects(bpffs, { conntrackMax: 2048 });
+  assert.equal(second.adopted, true);
+  assert.deepEqual(ids(second), before);
+  assert.equal(second.map("CONNTRACK").info().maxEntries, SMALL.conntrackMax, "sizes stay");
+});
+
+Deno.test("sizes are those asked for; policy maps hold two sets", async () => {
+  using bpffs = new PrivateBpffs();
+  using objects = await openTestObjects(bpffs, { conntrackMax: 2048, flowRingBytes: 131_072 });
+  const size = (map: string) => objects.map(map).info().maxEntries;
+  assert.equal(size("CONNTRACK"), 2048);
+  assert.equal(size("FLOW_EVENTS"), 131_072);
+  assert.equal(size("ENDPOINTS"), SMALL.endpointMax);
+  assert.equal(size("FRAGMENTS"), SMALL.fragmentMax);
+  assert.equal(size("POLICIES"), SMALL.policyMax * 2);
+  assert.throws(() => objects.map("NONE"), MissingMapError);
+});
+
+// As a process leaves it that dies while it pins: maps come first, then programs.
+const INTERRUPTED: [name: string, lost: (pinDir: string, hash: string) => string[]][] = [
+  ["one program", (dir, hash) => [programPin(dir, "collect_garbage", hash)]],
+  ["all programs", (dir, hash) => PROGRAM_NAMES.map((name) => programPin(dir, name, hash))],
+  ["a map and all programs", (dir, hash) => [
+    mapPin(dir, "STATISTICS"),
+    ...PROGRAM_NAMES.map((name) => programPin(dir, name, hash)),
+  ]],
+  ["a map alone", (dir) => [mapPin(dir, "POLICIES")]],
+];
+
+for (const [name, lost] of INTERRUPTED) {
+  Deno.test(`${name} not pinned: made anew, all programs use the pinned maps`, async () => {
+    using bpffs = new PrivateBpffs();
+    let before: Record<string, number>;
+    {
+      using first = await openTestObjects(bpffs);
+      before = ids(first);
+      for (const path of lost(bpffs.path, first.objectHash)) Deno.removeSync(path);
+    }
+    using second = await openTestObjects(bpffs);
+    assert.equal(second.adopted, false);
+    const after = ids(second);
+    assert.equal(after.CONNTRACK, before.CONNTRACK);
+    assert.equal(listPins(bpffs.path).programs.length, PROGRAM_NAMES.length);
+    for (const program of ["pod_egress", "pod_ingress"] as const) {
+      const used = second.program(program).mapIds();
+      assert.ok(used.includes(after.POLICIES ?? 0), `${program} uses the pinned POLICIES`);
+      assert.ok(used.includes(after.CONNTRACK ?? 0));
+    }
+    using third = await openTestObjects(bpffs);
+    assert.equal(third.adopted, true);
+  });
+}
+
+Deno.test("a pinned map of another shape is refused, and named", async () => {
+  using bpffs = new PrivateBpffs();
+  const shape = { name: "POLICIES", type: MapType.HASH, keySize: 4, valueSize: 4, maxEntries: 1 };
+  using foreign = BpfMap.create(shape);
+  foreign.pin(mapPin(bpffs.path, "POLICIES"));
+  await assert.rejects(
+    openTestObjects(bpffs),
+    (error) =>
+      error instanceof PinMismatchError && error.path.endsWith("/POLICIES_v1") &&
+      /key 4.*key 16/.test(error.message),
+  );
+});
+
+Deno.test("pins of other builds are removed, those of this one stay", async () => {
+  using bpffs = new PrivateBpffs();
+  using objects = await openTestObjects(bpffs);
+  objects.program("pod_egress").pin(programPin(bpffs.path, "pod_egress", "00000000"));
+  removeOldPrograms(bpffs.path, objects.objectHash);
+  const hashes = listPins(bpffs.path).programs.map(({ objectHash }) => objectHash);
+  assert.deepEqual(hashes, PROGRAM_NAMES.map(() => objects.objectHash));
+});
