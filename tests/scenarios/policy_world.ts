@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
-import { DropReason, FlowEventType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import {
+  ConfigKey,
+  DataplaneControl,
+  DropReason,
+  FlowEventType,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNetns, NetnsLab } from "../../shared/testing/lab.ts";
@@ -49,10 +54,16 @@ kind: Pod
 metadata: { name: web, namespace: shop, labels: { app: web, tier: front } }
 spec:
   containers: [{ name: c, ports: [{ name: http, containerPort: 8080 }, { name: dns, containerPort: 53, protocol: UDP }] }]
----
+`;
+
+/** The manifest of shop/api. @param labels more of them */
+const apiPod = (labels: Readonly<Record<string, string>> = {}) => `
 apiVersion: v1
 kind: Pod
-metadata: { name: api, namespace: shop, labels: { app: api, tier: back } }
+metadata:
+  name: api
+  namespace: shop
+  labels: ${JSON.stringify({ app: "api", tier: "back", ...labels })}
 spec:
   containers: [{ name: c, ports: [{ name: http, containerPort: 9090 }] }]
 `;
@@ -85,6 +96,7 @@ export class PolicyWorld {
   /** Makes it all on a node that runs. */
   static async make(lab: NetnsLab, node: LabNode): Promise<PolicyWorld> {
     await node.writeManifest("objects.yaml", OBJECTS);
+    await node.writeManifest("api.yaml", apiPod());
     for (const ip of OUTSIDE_ADDRESSES) {
       await node.outside.run(["ip", "address", "add", `${ip}/32`, "dev", "lo"]);
     }
@@ -99,6 +111,9 @@ export class PolicyWorld {
       ["outside", { netns: node.outside, ip: node.addresses.outside }],
       ...OUTSIDE_ADDRESSES.map((ip) => [ip, { netns: node.outside, ip }] as const),
     ]);
+    // Drops that repeat are told once in an interval.
+    const dataplane = node.client(DataplaneControl, "dataplane.sock");
+    await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_INTERVAL_MS]: 100n } });
     const flows = await FlowLog.open(node, () => {
       const payload = udp({ srcPort: ++lastPort, dstPort: 9 });
       sendPacket(web.netns, { src: web.ip, dst: api.ip }, payload);
@@ -120,6 +135,11 @@ export class PolicyWorld {
   async apply(manifest: string, isInForce: (rules: readonly string[]) => boolean): Promise<void> {
     await this.#node.writeManifest("policy.yaml", manifest);
     await this.until(isInForce);
+  }
+
+  /** Gives shop/api more labels than it has from the start. */
+  relabelApi(labels: Readonly<Record<string, string>>): Promise<void> {
+    return this.#node.writeManifest("api.yaml", apiPod(labels));
   }
 
   /** Waits until the rules in force satisfy a condition. @throws {EventuallyError} */
