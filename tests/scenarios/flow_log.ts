@@ -3,14 +3,20 @@ import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNode } from "../../shared/testing/node.ts";
 
-/** All flow events of a node from the moment it is opened. */
+const RETRY_MS = 20;
+
+/** All flow events of a node from the moment it is opened, but those of while the agent was away. */
 export class FlowLog implements AsyncDisposable {
   readonly events: FlowEvent[] = [];
+  readonly #node: LabNode;
+  readonly #provoke: () => unknown;
   readonly #end = new AbortController();
   readonly #done: Promise<void>;
 
-  private constructor(node: LabNode) {
-    this.#done = this.#read(node);
+  private constructor(node: LabNode, provoke: () => unknown) {
+    this.#node = node;
+    this.#provoke = provoke;
+    this.#done = this.#read();
   }
 
   /**
@@ -18,17 +24,18 @@ export class FlowLog implements AsyncDisposable {
    * @param provoke causes an event; called again and again
    */
   static async open(node: LabNode, provoke: () => unknown): Promise<FlowLog> {
-    const log = new FlowLog(node);
-    await eventually(async () => {
-      await provoke();
-      return log.events.length > 0;
-    }, { intervalMs: 50, what: "the first flow event" });
+    const log = new FlowLog(node, provoke);
+    await log.flowing();
     return log;
   }
 
-  /** @returns the first event that satisfies a condition, once there is one. @throws {EventuallyError} */
-  async find(condition: (event: FlowEvent) => boolean, what: string): Promise<FlowEvent> {
-    return await eventually(() => this.events.find(condition), { what, intervalMs: 2 });
+  /** Waits until events come: after a restart of the agent, for example. */
+  async flowing(): Promise<void> {
+    const before = this.events.length;
+    await eventually(async () => {
+      await this.#provoke();
+      return this.events.length > before;
+    }, { intervalMs: 50, what: "a flow event" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -36,14 +43,17 @@ export class FlowLog implements AsyncDisposable {
     await this.#done;
   }
 
-  async #read(node: LabNode): Promise<void> {
-    const agent = node.client(AgentControl, "novanet.sock");
-    try {
-      for await (const event of agent.streamAgentFlows({}, { signal: this.#end.signal })) {
-        this.events.push(event);
+  async #read(): Promise<void> {
+    const { signal } = this.#end;
+    const agent = this.#node.client(AgentControl, "novanet.sock");
+    while (!signal.aborted) {
+      try {
+        for await (const event of agent.streamAgentFlows({}, { signal })) this.events.push(event);
+      } catch (error) {
+        if (!(error instanceof RpcError)) throw error;
+        if (error.code !== RpcCode.CANCELLED && error.code !== RpcCode.UNAVAILABLE) throw error;
       }
-    } catch (error) {
-      if (!(error instanceof RpcError && error.code === RpcCode.CANCELLED)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
