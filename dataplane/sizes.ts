@@ -24,7 +24,7 @@ export function defaultSizes(memoryBytes: number): Sizes {
   const gib = memoryBytes / GIB;
   return {
     conntrackMax: scaled(gib * 65_536, 65_536, 1_048_576),
-    policyMax: scaled(gib * 32_768, 65_536, 262_144),
+    policyMax: scaled(gib * 32_768, 65_536, 131_072),
     endpointMax: scaled(gib * 16_384, 65_536, 262_144),
     fragmentMax: scaled(gib * 4_096, 8_192, 65_536),
     flowRingBytes: scaled(gib * 2 * 2 ** 20, 2 ** 21, 2 ** 23),

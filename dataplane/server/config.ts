@@ -17,8 +17,9 @@ export function configHandlers({ config }: Dataplane): ServiceImpl<typeof Datapl
   return {
     updateConfig(request: UpdateConfigRequest) {
       const entries = parseConfigEntries(request.entries);
+      const changed = entries.filter(([key, value]) => config.values.get(key) !== value);
       config.set(entries);
-      for (const [key, value] of entries) {
+      for (const [key, value] of changed) {
         log.info("configured", { key: ConfigKey[key], value });
         if (INERT_KEYS.has(key) && value !== 0n) {
           log.warn("nothing in this version acts on this key", { key: ConfigKey[key] });

@@ -50,7 +50,9 @@ export function policyHandlers(
       rules.replace(names);
       const ms = Math.round(performance.now() - start);
       const { size } = policies.table;
-      log.info("policies synced", { ...counts, entries: size, cidrs: policies.cidrs.size, ms });
+      const changed = counts.added + counts.removed + counts.updated > 0;
+      const fields = { ...counts, entries: size, cidrs: policies.cidrs.size, ms };
+      log[changed ? "info" : "debug"]("policies synced", fields);
       return counts;
     },
   };

@@ -167,7 +167,7 @@ export type UpsertPolicyRequest = Message<"novanet.v1.UpsertPolicyRequest"> & {
   protocol: number;
 
   /**
-   * Destination port; 0 is any. Needs a protocol with ports (TCP, UDP, SCTP).
+   * Destination port; 0 is any. Of protocols, those with ports (TCP, UDP, SCTP) or 0 go with it.
    *
    * @generated from field: uint32 dst_port = 4;
    */
@@ -388,7 +388,7 @@ export type PolicyEntry = Message<"novanet.v1.PolicyEntry"> & {
   protocol: number;
 
   /**
-   * Destination port; 0 is any. Needs a protocol with ports.
+   * Destination port; 0 is any.
    *
    * @generated from field: uint32 dst_port = 4;
    */
@@ -3675,16 +3675,16 @@ export enum ConfigKey {
   DEFAULT_DENY = 5,
 
   /**
-   * 1: traffic that leaves the cluster gets the node's address as its source. Only 0 until masquerading
-   * is there.
+   * 1: traffic that leaves the cluster gets the node's address as its source. Kept, but without effect
+   * until masquerading is there.
    *
    * @generated from enum value: CONFIG_KEY_MASQUERADE_ENABLE = 6;
    */
   MASQUERADE_ENABLE = 6,
 
   /**
-   * Source address for masqueraded traffic, in the low 32 bits; 0 is the node's. Only 0 until
-   * masquerading is there.
+   * Source address for masqueraded traffic, in the low 32 bits; 0 is the node's. Kept, but without effect
+   * until masquerading is there.
    *
    * @generated from enum value: CONFIG_KEY_SNAT_IP = 7;
    */
@@ -3705,7 +3705,7 @@ export enum ConfigKey {
   POD_CIDR_PL = 9,
 
   /**
-   * 1: services are load-balanced by the dataplane. Only 0 until services are there.
+   * 1: services are load-balanced by the dataplane. Kept, but without effect until services are there.
    *
    * @generated from enum value: CONFIG_KEY_L4LB_ENABLED = 10;
    */
@@ -3930,8 +3930,8 @@ export const DataplaneControl: GenService<{
   /**
    * UpsertPolicy adds one policy entry to the active set, or replaces the one with the same key (source,
    * destination, protocol, port, port_prefix_len, direction, isolation). Living connections are judged
-   * again at their next packet. INVALID_ARGUMENT: protocol or port out of range, a port without a
-   * protocol that has ports, an isolation entry with other key fields. RESOURCE_EXHAUSTED: the map is full.
+   * again at their next packet. INVALID_ARGUMENT: protocol or port out of range, a port with a protocol that
+   * has none, an unknown action, an isolation entry with other key fields. RESOURCE_EXHAUSTED: the map is full.
    *
    * @generated from rpc novanet.v1.DataplaneControl.UpsertPolicy
    */
@@ -3954,7 +3954,7 @@ export const DataplaneControl: GenService<{
   /**
    * SyncPolicies makes the policy set equal to the request: it computes the difference, applies only
    * that, and switches over at once, so that no packet is judged by a half-applied set.
-   * INVALID_ARGUMENT as for UpsertPolicy, and for two entries with one key; the old set then stays.
+   * INVALID_ARGUMENT as for UpsertPolicy, and for entries with one key that differ; the old set then stays.
    * RESOURCE_EXHAUSTED: the set is larger than the map; the old set then stays.
    *
    * @generated from rpc novanet.v1.DataplaneControl.SyncPolicies
