@@ -27,16 +27,24 @@ export interface CleanupOptions {
  * @throws LockedError while a dataplane runs; SysError
  */
 export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
-  const removed: string[] = [];
+  const removed = removeAll(pinDir, socket);
+  if (unmountOwn()) removed.push(`unmounted ${BPFFS_PATH}`);
+  return removed;
+}
+
+/** Lets go of the pin directory at its end: nothing can be unmounted before. */
+function removeAll(pinDir: string, socket: string): string[] {
   using _lock = InstanceLock.takeExisting(pinDir, socket);
   const pins = listPins(pinDir);
-  removed.push(...detachLinks(pinDir, pins), ...detachFilters(pinDir));
-  removed.push(...removePins(pinDir, pins));
+  const removed = [
+    ...detachLinks(pinDir, pins),
+    ...detachFilters(pinDir),
+    ...removePins(pinDir, pins),
+  ];
   for (const path of [socket, socketLockPath(socket)]) {
     if (unlink(path)) removed.push(`removed ${path}`);
   }
   if (removeDirectory(pinDir)) removed.push(`removed ${pinDir}`);
-  if (unmountOwn()) removed.push(`unmounted ${BPFFS_PATH}`);
   return removed;
 }
 
