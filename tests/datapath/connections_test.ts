@@ -210,6 +210,47 @@ Deno.test("ICMP errors pass with the flow that they are about", async (t) => {
       "pass",
     ],
     [
+      "under the address of another pod",
+      () => datapath.run("pod_ingress", arriving(a, B, icmpError(port, outbound)), from),
+      "SPOOFED_SOURCE_IP",
+    ],
+    ...([
+      ["whose packet had options", { options: Uint8Array.of(148, 4, 0, 0) }, 32, "pass"],
+      ["whose packet was a first fragment", { moreFragments: true }, 28, "pass"],
+      ["whose packet was a later fragment", { fragmentOffset: 8 }, 28, "ICMP_UNRELATED"],
+      ["whose packet is cut before its ports end", {}, 26, "MALFORMED"],
+      ["whose packet is cut in its header", {}, 12, "MALFORMED"],
+      ["whose packet has no header length", { ihl: 4 }, 28, "MALFORMED"],
+      ["whose packet is of another version", { version: 6 }, 28, "MALFORMED"],
+      ["whose packet was another's", { src: B }, 28, "ICMP_UNRELATED"],
+    ] as const).map(([name, spec, bytes, expected]) =>
+      [
+        name,
+        () => {
+          const quoted = ipv4(
+            { src: A, dst: OUTSIDE, ...spec },
+            udp({ srcPort: 9, dstPort: 53 }),
+          );
+          const error = icmpError(fragmentation, quoted, bytes);
+          return datapath.run("pod_ingress", arriving(a, "203.0.113.9", error), from);
+        },
+        expected,
+      ] as const
+    ),
+    [
+      "about an error about a packet of the flow",
+      () => {
+        const error = icmpError(port, outbound);
+        const quoted = ipv4({ src: A, dst: OUTSIDE }, error);
+        return datapath.run(
+          "pod_ingress",
+          arriving(a, "203.0.113.9", icmpError(port, quoted, 56)),
+          from,
+        );
+      },
+      "ICMP_UNRELATED",
+    ],
+    [
       "about a packet that was never sent",
       () =>
         datapath.run(

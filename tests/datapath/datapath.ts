@@ -58,6 +58,8 @@ const POD_CIDR = Cidr.parse("10.244.0.0/24");
 const CTX_SIZE = 192;
 const CTX_INGRESS_IFINDEX = 36;
 const CTX_IFINDEX = 40;
+const CTX_GSO_SEGS = 164;
+const CTX_GSO_SIZE = 176;
 const TC_ACT_SHOT = 2;
 const TC_ACT_REDIRECT = 7;
 const GENERATION = 7;
@@ -131,17 +133,18 @@ export class Datapath implements Disposable {
   /** Makes a pod known: its address and, unless it is only an address, its interface. */
   addPod(pod: DatapathPod): void {
     this.addAddress(pod.ip, pod.identity, pod.ifindex, pod.mac);
-    const slot = new Uint8Array(new Uint32Array([pod.ifindex % 65536]).buffer);
-    this.map("POD_IFACES").update(
-      slot,
-      PodIfaceValueCodec.encode({
-        ifindex: pod.ifindex,
-        ip: pod.ip.toU32(),
-        identity: pod.identity,
-        mac: pod.mac.bytes,
-        gatewayMac: GATEWAY_MAC.bytes,
-      }),
-    );
+    const iface = PodIfaceValueCodec.encode({
+      ifindex: pod.ifindex,
+      ip: pod.ip.toU32(),
+      identity: pod.identity,
+      mac: pod.mac.bytes,
+      gatewayMac: GATEWAY_MAC.bytes,
+    });
+    const holder = this.map("POD_IFACES").lookup(slotOf(pod));
+    const { ifindex } = PodIfaceValueCodec.decode(holder ?? iface);
+    if (ifindex === 0 || ifindex === pod.ifindex) {
+      this.map("POD_IFACES").update(slotOf(pod), iface);
+    } else this.map("POD_IFACES_MORE").update(u32Key(pod.ifindex), iface);
   }
 
   /** Makes an address known: of the host (identity 1), or of a pod elsewhere. */
@@ -161,8 +164,7 @@ export class Datapath implements Disposable {
   /** Forgets a pod. */
   removePod(pod: DatapathPod): void {
     this.map("ENDPOINTS").delete(EndpointKeyCodec.encode({ ip: pod.ip.toU32() }));
-    const slot = new Uint8Array(new Uint32Array([pod.ifindex % 65536]).buffer);
-    this.map("POD_IFACES").update(slot, new Uint8Array(PodIfaceValueCodec.size));
+    this.map("POD_IFACES").update(slotOf(pod), new Uint8Array(PodIfaceValueCodec.size));
   }
 
   /** Puts an entry in force. */
@@ -205,16 +207,23 @@ export class Datapath implements Disposable {
    * Runs a program on one packet.
    * @param ifindex the interface behind whose hook it is; it exists in the namespace.
    * @param ingressIfindex where it came into the machine: 0 for this host itself.
+   * @param segments more than one: the kernel will cut it into so many.
    */
   run(
     program: "pod_egress" | "pod_ingress",
     packet: Uint8Array,
-    { ifindex, ingressIfindex = 0 }: { ifindex: number; ingressIfindex?: number },
+    { ifindex, ingressIfindex = 0, segments = 0 }: {
+      ifindex: number;
+      ingressIfindex?: number;
+      segments?: number;
+    },
   ): Outcome {
     const ctxIn = new Uint8Array(CTX_SIZE);
     const view = new DataView(ctxIn.buffer);
     view.setUint32(CTX_IFINDEX, ifindex, true);
     view.setUint32(CTX_INGRESS_IFINDEX, ingressIfindex, true);
+    view.setUint32(CTX_GSO_SEGS, segments, true);
+    view.setUint32(CTX_GSO_SIZE, segments === 0 ? 0 : 1000, true);
     const before = this.drops();
     const { retval, dataOut } = inNetns(
       this.netns.path,
@@ -249,7 +258,7 @@ export class Datapath implements Disposable {
 
   /** A counter of STATISTICS. */
   statistic(index: number): bigint {
-    return this.#sum("STATISTICS", new Uint8Array(new Uint32Array([index]).buffer));
+    return this.#sum("STATISTICS", u32Key(index));
   }
 
   /** The conntrack entries. */
@@ -320,6 +329,9 @@ export class Datapath implements Disposable {
 
 /** The name of a drop reason as outcomes have it. */
 export type Reason = keyof typeof DropReason;
+
+const u32Key = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
+const slotOf = ({ ifindex }: DatapathPod) => u32Key(ifindex % 65536);
 
 /** Addresses of the tests. */
 export const ip = (text: string): Ipv4 => Ipv4.parse(text);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Mac } from "../../shared/net/mod.ts";
-import { NetnsLab } from "../../shared/testing/lab.ts";
+import { type LabNetns, NetnsLab } from "../../shared/testing/lab.ts";
 import {
   assertSameFrame,
   ethernet,
@@ -13,6 +13,8 @@ import { Datapath, type DatapathPod, GATEWAY_MAC, ip, type Outcome } from "./dat
 /** Who is there: two pods, the host, somebody outside. */
 export interface World extends AsyncDisposable {
   readonly datapath: Datapath;
+  /** Where the interfaces of the pods are. */
+  readonly netns: LabNetns;
   readonly a: DatapathPod;
   readonly b: DatapathPod;
 }
@@ -48,7 +50,7 @@ export async function makeWorld(sizes: Readonly<Record<string, number>> = {}): P
   datapath.addPod(b);
   datapath.addAddress(ip(HOST), 1);
   const built = building.move();
-  return { datapath, a, b, [Symbol.asyncDispose]: () => built.disposeAsync() };
+  return { datapath, netns, a, b, [Symbol.asyncDispose]: () => built.disposeAsync() };
 }
 
 /** A frame as a pod sends it. */
