@@ -151,7 +151,7 @@ static void measure(const char *kind, const struct sockaddr_in *to, double secon
 	uint32_t *took = malloc(ROOM * sizeof(*took));
 	int connections = !strcmp(kind, "connect"), type = strcmp(kind, "udp") ? SOCK_STREAM : SOCK_DGRAM, fd = -1;
 	uint64_t start, end, before, after;
-	size_t count = 0;
+	size_t count = 0, kept;
 	char byte;
 
 	if (!took)
@@ -173,11 +173,12 @@ static void measure(const char *kind, const struct sockaddr_in *to, double secon
 			exchange(fd);
 		}
 		after = now_ns();
-		took[count++] = (uint32_t)(after - before);
+		took[count++ % ROOM] = (uint32_t)(after - before);
 		before = after;
-	} while (after < end && count < ROOM);
-	qsort(took, count, sizeof(*took), ascending);
-	printf("%.1f %.2f %.2f\n", count / ((after - start) / 1e9), took[count / 2] / 1e3, took[count * 99 / 100] / 1e3);
+	} while (after < end);
+	kept = count < ROOM ? count : ROOM; /* of a long run the latest */
+	qsort(took, kept, sizeof(*took), ascending);
+	printf("%.1f %.2f %.2f\n", count / ((after - start) / 1e9), took[kept / 2] / 1e3, took[kept * 99 / 100] / 1e3);
 }
 
 int main(int argc, char **argv)
