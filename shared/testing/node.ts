@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
+import { DataplaneExt } from "../gen/novanet/ext/v1/ext_pb.ts";
 import { createRpcClient, type RpcClient } from "../rpc/client.ts";
 import { type CommandResult, runCommand, RunningCommand, tryCommand } from "./command.ts";
 import { eventually } from "./eventually.ts";
@@ -283,6 +284,21 @@ export class LabNode {
   /** Takes a file out of manifests_dir. */
   removeManifest(name: string): Promise<void> {
     return Deno.remove(join(this.dir, "manifests", name));
+  }
+
+  /** The names of the policy rules that the dataplane enforces now. */
+  async ruleNames(): Promise<string[]> {
+    const dataplane = this.client(DataplaneExt, "dataplane.sock");
+    return Object.values((await dataplane.listPolicyEntries({})).ruleNames);
+  }
+
+  /** Waits until the names of the rules in force satisfy a condition. @throws {EventuallyError} */
+  async untilRules(isInForce: (rules: readonly string[]) => boolean): Promise<void> {
+    await eventually(async () => {
+      const rules = await this.ruleNames();
+      if (!isInForce(rules)) throw new Error(`in force: ${rules.join(", ")}`);
+      return true;
+    }, { intervalMs: 5, what: "a policy in force" });
   }
 
   /** Runs novanetctl. @throws {CommandError} when it fails. */

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import {
   ConfigKey,
   DataplaneControl,
@@ -142,20 +141,14 @@ export class PolicyWorld {
     return this.#node.writeManifest("api.yaml", apiPod(labels));
   }
 
-  /** Waits until the rules in force satisfy a condition. @throws {EventuallyError} */
-  async until(isInForce: (rules: readonly string[]) => boolean): Promise<void> {
-    let rules: string[] = [];
-    await eventually(async () => {
-      rules = await this.ruleNames();
-      assert(isInForce(rules), `in force: ${rules.join(", ")}`);
-      return true;
-    }, { intervalMs: 5, what: "a policy in force" });
+  /** The names of the rules that the dataplane enforces now. */
+  ruleNames(): Promise<string[]> {
+    return this.#node.ruleNames();
   }
 
-  /** The names of the rules that the dataplane enforces now. */
-  async ruleNames(): Promise<string[]> {
-    const dataplane = this.#node.client(DataplaneExt, "dataplane.sock");
-    return Object.values((await dataplane.listPolicyEntries({})).ruleNames);
+  /** Waits until the rules in force satisfy a condition. @throws {EventuallyError} */
+  until(isInForce: (rules: readonly string[]) => boolean): Promise<void> {
+    return this.#node.untilRules(isInForce);
   }
 
   /**
