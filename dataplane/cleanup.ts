@@ -23,7 +23,7 @@ export interface CleanupOptions {
  * Detaches programs, removes pins, the pin directory, the socket and a bpf file system that a dataplane
  * mounted and that is empty now. A second call finds nothing to do.
  *
- * @returns One line for each thing that it removed.
+ * @returns One line for each thing that it removed, or found and left.
  * @throws LockedError while a dataplane runs; SysError
  */
 export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
@@ -45,7 +45,7 @@ function removeAll(pinDir: string, socket: string): string[] {
     if (unlink(path)) removed.push(`removed ${path}`);
   }
   if (removeDirectory(pinDir)) removed.push(`removed ${pinDir}`);
-  return removed;
+  return [...removed, ...pins.others.map((file) => `left ${pinDir}/${file}, which is not ours`)];
 }
 
 function detachLinks(pinDir: string, { links }: PinListing): string[] {

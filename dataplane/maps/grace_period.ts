@@ -19,8 +19,8 @@ export async function gracePeriod(): Promise<void> {
   }
 }
 
-/** An update of a map of maps returns after a grace period; this thread waits. */
-function waitByMapInMap(): void {
+/** The same where that is not there: an update of a map of maps returns after it. This thread waits. @throws SysError */
+export function waitByMapInMap(): void {
   const shape = { name: "grace", type: MapType.ARRAY, keySize: 4, valueSize: 4, maxEntries: 1 };
   using inner = BpfMap.create(shape);
   using outer = BpfMap.create({ ...shape, type: MapType.ARRAY_OF_MAPS, innerMapFd: inner.fd });

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { BpfMap, MapType } from "../../shared/ffi/bpf.ts";
+import { readAsset } from "../../shared/ffi/assets.ts";
+import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import { Attachments } from "./attachments.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
 import {
@@ -92,6 +95,41 @@ Deno.test("a pinned map of another shape is refused, and named", async () => {
       /key 4.*key 16/.test(error.message),
   );
 });
+
+Deno.test("another build: its programs take over the maps and the hooks, the old ones go", async () => {
+  using bpffs = new PrivateBpffs();
+  using links = RtnetlinkSocket.openIn();
+  const name = `nvtk${Deno.pid % 100_000}`;
+  links.vethCreate({ name }, { name: `${name}p` });
+  try {
+    using first = await openTestObjects(bpffs);
+    await attachmentsOf(first, bpffs).attach(name, "ingress");
+    const elf = readAsset("datapath.bpf.o");
+    const other = new Uint8Array(elf.length + 8);
+    other.set(elf);
+    using second = await openTestObjects(bpffs, {}, other);
+    assert.equal(second.adopted, false);
+    assert.equal(second.map("CONNTRACK").info().id, first.map("CONNTRACK").info().id);
+    const attachments = attachmentsOf(second, bpffs);
+    assert.equal(await attachments.adopt(), 1);
+    removeOldPrograms(bpffs.path, second.objectHash);
+    const programId = second.program("pod_egress").info().id;
+    assert.deepEqual(attachments.list().map((each) => each.programId), [programId]);
+    const hashes = new Set(listPins(bpffs.path).programs.map(({ objectHash }) => objectHash));
+    assert.deepEqual([...hashes], [second.objectHash]);
+  } finally {
+    links.linkDelete(name);
+  }
+});
+
+function attachmentsOf(objects: KernelObjects, bpffs: PrivateBpffs): Attachments {
+  return new Attachments({
+    pinDir: bpffs.path,
+    mode: "tcx",
+    programs: { ingress: objects.program("pod_egress"), egress: objects.program("pod_ingress") },
+    interfaces: () => [],
+  });
+}
 
 Deno.test("pins of other builds are removed, those of this one stay", async () => {
   using bpffs = new PrivateBpffs();

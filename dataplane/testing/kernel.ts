@@ -22,7 +22,7 @@ export const SMALL: Sizes = {
 export async function openTestObjects(
   bpffs: PrivateBpffs,
   sizes: Partial<Sizes> = {},
+  elf: Uint8Array = readAsset("datapath.bpf.o"),
 ): Promise<KernelObjects> {
-  const elf = readAsset("datapath.bpf.o");
   return await KernelObjects.open(bpffs.path, elf, { ...SMALL, ...sizes });
 }
