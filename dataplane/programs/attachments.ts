@@ -173,9 +173,13 @@ export class Attachments {
       using link = openLink(path);
       if (link === undefined) continue;
       const { ifindex, progId, attach } = link.info();
-      const interfaceName = ifindex === 0 ? undefined : nameOf(ifindex);
-      if (interfaceName === undefined) unlink(path);
-      else attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
+      if (ifindex === 0) {
+        unlink(path);
+        continue;
+      }
+      // Without a name it went away just now, or lives in another network namespace: its program stays.
+      const interfaceName = nameOf(ifindex) ?? "";
+      attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
     }
     return attachments;
   }
