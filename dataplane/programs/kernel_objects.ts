@@ -124,10 +124,11 @@ function wantedEntries(map: string, sizes: Sizes): number | undefined {
       return sizes.fragmentMax;
     case "FLOW_EVENTS":
       return sizes.flowRingBytes;
+    case "POLICY_SHAPES":
+      return sizes.policyMax;
     // While sets change, keys of the old and of the new one stand side by side.
     case "POLICIES":
     case "CIDR_IDENTITIES":
-    case "POLICY_SHAPES":
       return sizes.policyMax * 2;
     default:
       return undefined;
