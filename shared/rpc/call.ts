@@ -1,8 +1,10 @@
-/** One call on a connection: a request out, messages and a status back. */
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
-import type { Connection } from "./connection.ts";
+/** One call on the client: a request out, messages and a status back. */
+import type { Channel } from "./channel.ts";
 import { RpcCode, RpcError } from "./errors.ts";
-import { encodeFrame, FrameDecoder } from "./framing.ts";
+import { encodeMessage, MessageDecoder } from "./framing.ts";
+import { Http2Code, StreamError } from "./http2/error.ts";
+import type { Header } from "./http2/hpack.ts";
+import type { Http2Stream } from "./http2/stream.ts";
 import { type CallStatus, statusOf, timeoutHeader } from "./status.ts";
 
 /** What a call needs beside its request. */
@@ -15,146 +17,122 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** The longest message that is accepted. */
   readonly maxMessageBytes: number;
-  /** Whether a slow reader stops the connection; it must then have no other calls. Default: no. */
-  readonly holdBack?: boolean;
 }
 
-function requestHeaders({ path, timeoutMs }: CallOptions): Record<string, string> {
-  const headers: Record<string, string> = {
-    ":method": "POST",
-    ":path": path,
-    "content-type": "application/grpc+proto",
-    te: "trailers",
-  };
-  if (timeoutMs !== undefined) {
-    headers["grpc-timeout"] = timeoutHeader(timeoutMs);
-  }
+function requestHeaders({ path, timeoutMs }: CallOptions): Header[] {
+  const headers: Header[] = [
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", path],
+    [":authority", "localhost"],
+    ["te", "trailers"],
+    ["content-type", "application/grpc+proto"],
+  ];
+  if (timeoutMs !== undefined) headers.push(["grpc-timeout", timeoutHeader(timeoutMs)]);
   return headers;
 }
 
-/** Bytes that may wait for a slow reader before nothing more is taken from the connection. */
-const MAX_UNREAD_BYTES = 1 << 20;
-
-/** What a reset stream or a lost connection means when no status came. */
-function codeOfReset(reset: number | undefined): RpcCode {
-  return reset === constants.NGHTTP2_ENHANCE_YOUR_CALM
-    ? RpcCode.RESOURCE_EXHAUSTED
-    : RpcCode.UNAVAILABLE;
+/** What a stream that ended without a status means (gRPC over HTTP2, "HTTP2 Transport Mapping"). */
+function codeOfReset(reset: Http2Code | undefined): RpcCode {
+  switch (reset) {
+    case undefined:
+    case Http2Code.REFUSED_STREAM:
+      return RpcCode.UNAVAILABLE;
+    case Http2Code.CANCEL:
+      return RpcCode.CANCELLED;
+    case Http2Code.ENHANCE_YOUR_CALM:
+      return RpcCode.RESOURCE_EXHAUSTED;
+    default:
+      return RpcCode.INTERNAL;
+  }
 }
 
-/**
- * Follows one HTTP/2 stream until its status is known. Keeps what came in a queue of its own: a stream whose
- * connection closes right after the answer loses what node:http2 has not handed out.
- */
+/** The status that an HTTP answer without grpc-status stands for; undefined for a good one. */
+function statusOfHttp(headers: ReadonlyMap<string, string>): CallStatus | undefined {
+  const http = headers.get(":status");
+  if (http === undefined || http === "200") return undefined;
+  return { error: new RpcError(RpcCode.UNKNOWN, `the server answers HTTP status ${http}`) };
+}
+
+/** One call, from before its stream exists until its status is known. */
 class Call {
-  readonly #stream: ClientHttp2Stream;
-  readonly #connection: Connection;
   readonly #options: CallOptions;
   readonly #timer: ReturnType<typeof setTimeout> | undefined;
-  #chunks: Uint8Array[] = [];
-  #unreadBytes = 0;
-  #ended = false;
-  #closed = false;
+  readonly #interrupted: Promise<never>;
+  #interrupt: (error: RpcError) => void;
+  #stream: Http2Stream | undefined;
   #status: CallStatus | undefined;
-  #wake: (() => void) | undefined;
 
-  constructor(connection: Connection, request: Uint8Array, options: CallOptions) {
-    this.#connection = connection;
+  constructor(options: CallOptions) {
     this.#options = options;
-    const stream = this.#stream = connection.request(requestHeaders(options));
-    stream.on("response", (headers) => this.#settle(statusOf(headers) ?? statusOfHttp(headers)));
-    stream.on("trailers", (headers) => this.#settle(statusOf(headers)));
-    stream.on("data", (chunk: Uint8Array) => this.#take(chunk));
-    stream.on("end", () => {
-      this.#ended = true;
-      this.#wake?.();
-    });
-    stream.on("close", () => {
-      this.#closed = true;
-      this.#wake?.();
-    });
-    // `close` follows; without a listener it would end the process.
-    stream.on("error", () => {});
     const { path, signal, timeoutMs } = options;
+    const interrupted = Promise.withResolvers<never>();
+    this.#interrupted = interrupted.promise;
+    this.#interrupted.catch(() => {});
+    this.#interrupt = interrupted.reject;
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => {
         this.#abandon(RpcCode.DEADLINE_EXCEEDED, `no answer to ${path} in ${timeoutMs} ms`);
       }, timeoutMs);
     }
     signal?.addEventListener("abort", this.#onAbort);
-    stream.end(encodeFrame(request));
   }
 
-  /** The messages as they come. */
-  async *messages(): AsyncGenerator<Uint8Array> {
-    const decoder = new FrameDecoder("answer", this.#options.maxMessageBytes);
+  /** Sends the request and gives the messages as they come. */
+  async *messages(channel: Channel, request: Uint8Array): AsyncGenerator<Uint8Array> {
+    const decoder = new MessageDecoder("answer", this.#options.maxMessageBytes);
     try {
-      for (;;) {
-        for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) {
-          yield* decoder.push(chunk);
-        }
-        if (this.#closed || (this.#ended && this.#status !== undefined)) break;
-        await new Promise<void>((resolve) => this.#wake = resolve);
+      const stream = await Promise.race([this.#open(channel), this.#interrupted]);
+      // Not waited for: the server may answer before it has read all. A failure shows when reading.
+      stream.write(encodeMessage(request), true).catch(() => {});
+      for (let chunk = await stream.read(); chunk !== undefined; chunk = await stream.read()) {
+        yield* decoder.push(chunk);
       }
+    } catch (error) {
+      throw this.#status?.error ?? asRpcError(error);
     } finally {
       this.#end();
     }
-    const error = this.#failure();
-    if (error !== undefined) throw error;
+    if (this.#status === undefined) {
+      throw new RpcError(RpcCode.UNKNOWN, "the answer has no status");
+    }
+    if (this.#status.error !== undefined) throw this.#status.error;
     if (decoder.incomplete) throw new RpcError(RpcCode.INTERNAL, "the answer ends in a message");
   }
 
-  #take(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#unreadBytes += chunk.length;
-    // Deno's http2 opens the window again at once, read or not, so that the socket is where to hold back.
-    if (this.#options.holdBack && this.#unreadBytes > MAX_UNREAD_BYTES) this.#connection.pause();
-    this.#wake?.();
-  }
-
-  #next(): Uint8Array | undefined {
-    const chunk = this.#chunks.shift();
-    this.#unreadBytes -= chunk?.length ?? 0;
-    if (this.#options.holdBack && this.#unreadBytes < MAX_UNREAD_BYTES / 2) {
-      this.#connection.resume();
-    }
-    return chunk;
+  async #open(channel: Channel): Promise<Http2Stream> {
+    const connection = await channel.connection();
+    const stream = await connection.open(requestHeaders(this.#options), (list) => {
+      const headers = new Map(list);
+      this.#status ??= statusOf(headers) ?? statusOfHttp(headers);
+    });
+    this.#stream = stream;
+    if (this.#status !== undefined) stream.reset(Http2Code.CANCEL);
+    return stream;
   }
 
   #onAbort = () => this.#abandon(RpcCode.CANCELLED, "cancelled by the caller");
 
-  #settle(status: CallStatus | undefined): void {
-    this.#status ??= status;
-    this.#wake?.();
-  }
-
   #abandon(code: RpcCode, why: string): void {
-    this.#settle({ error: new RpcError(code, why) });
-    this.#chunks = [];
-    this.#stream.close(constants.NGHTTP2_CANCEL);
-    this.#stream.destroy();
+    const error = new RpcError(code, why);
+    this.#status ??= { error };
+    this.#stream?.reset(Http2Code.CANCEL);
+    this.#interrupt(error);
   }
 
   #end(): void {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    if (!this.#closed) this.#stream.close(constants.NGHTTP2_CANCEL);
-  }
-
-  /** Why the call failed once its stream is over; undefined when its status is OK. */
-  #failure(): RpcError | undefined {
-    if (this.#status !== undefined) return this.#status.error;
-    const cause = this.#connection.lost;
-    const detail = cause?.message ?? "the connection was closed";
-    return new RpcError(codeOfReset(this.#stream.rstCode), detail, { cause });
+    this.#stream?.reset(Http2Code.CANCEL);
   }
 }
 
-/** The status that an HTTP answer without grpc-status stands for; undefined for a good one. */
-function statusOfHttp(headers: IncomingHttpHeaders): CallStatus | undefined {
-  const http = headers[":status"];
-  if (Number(http) === 200) return undefined;
-  return { error: new RpcError(RpcCode.UNKNOWN, `the server answers HTTP status ${http}`) };
+function asRpcError(error: unknown): RpcError {
+  if (error instanceof RpcError) return error;
+  if (error instanceof StreamError) {
+    return new RpcError(codeOfReset(error.code), error.message, { cause: error });
+  }
+  return new RpcError(RpcCode.INTERNAL, String(error), { cause: error });
 }
 
 /**
@@ -163,10 +141,10 @@ function statusOfHttp(headers: IncomingHttpHeaders): CallStatus | undefined {
  * @throws {RpcError} while iterating, for every status but OK
  */
 export async function* callMessages(
-  connection: Connection,
+  channel: Channel,
   request: Uint8Array,
   options: CallOptions,
 ): AsyncGenerator<Uint8Array> {
   if (options.signal?.aborted) throw new RpcError(RpcCode.CANCELLED, "cancelled by the caller");
-  yield* new Call(connection, request, options).messages();
+  yield* new Call(options).messages(channel, request);
 }

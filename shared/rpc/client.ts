@@ -1,9 +1,4 @@
-/**
- * Clients of gRPC services on unix sockets, made from their descriptors.
- *
- * They speak gRPC over node:http2 themselves: loading grpc-js would cost the CNI plugin 20 ms, and its channels
- * wait up to two minutes before they try a restarted server again.
- */
+/** Clients of gRPC services on unix sockets, made from their descriptors. */
 import {
   create,
   type DescMessage,
@@ -15,7 +10,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { callMessages, type CallOptions } from "./call.ts";
-import { Connection } from "./connection.ts";
+import { Channel } from "./channel.ts";
 import { RpcCode, RpcError } from "./errors.ts";
 
 /** Options of {@linkcode createRpcClient}. */
@@ -60,7 +55,7 @@ export type RpcClient<S extends DescService> =
   & { readonly [K in keyof S["method"]]: ClientMethod<S["method"][K]> }
   & Disposable
   & {
-    /** Ends all calls and the connections. Idempotent; calling again afterwards connects again. */
+    /** Ends all calls and the connection. Idempotent; calling again afterwards connects again. */
     close(): void;
   };
 
@@ -70,10 +65,9 @@ type Init = MessageInitShape<DescMessage>;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 64 << 20;
 
-/** One service on one socket; every stream has a connection of its own, so that it can't hold up others. */
+/** One service on one socket. */
 class Client {
-  readonly #connection: Connection;
-  readonly #streams = new Set<Connection>();
+  readonly #channel: Channel;
   readonly #options: Required<RpcClientOptions>;
 
   constructor(options: RpcClientOptions) {
@@ -82,7 +76,7 @@ class Client {
       maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES,
       ...options,
     };
-    this.#connection = new Connection(options.socketPath);
+    this.#channel = new Channel(options.socketPath);
   }
 
   #callOptions(method: DescMethod, signal: AbortSignal | undefined): CallOptions {
@@ -94,7 +88,7 @@ class Client {
     let answer: Uint8Array | undefined;
     const bytes = toBinary(method.input, create(method.input, request));
     for await (
-      const message of callMessages(this.#connection, bytes, {
+      const message of callMessages(this.#channel, bytes, {
         ...this.#callOptions(method, options.signal),
         timeoutMs: options.timeoutMs ?? this.#options.timeoutMs,
       })
@@ -112,21 +106,14 @@ class Client {
     options: StreamOptions = {},
   ): AsyncGenerator<object> {
     const bytes = toBinary(method.input, create(method.input, request));
-    using connection = new Connection(this.#options.socketPath);
-    this.#streams.add(connection);
-    try {
-      const callOptions = { ...this.#callOptions(method, options.signal), holdBack: true };
-      for await (const message of callMessages(connection, bytes, callOptions)) {
-        yield decode(method, message);
-      }
-    } finally {
-      this.#streams.delete(connection);
+    const callOptions = this.#callOptions(method, options.signal);
+    for await (const message of callMessages(this.#channel, bytes, callOptions)) {
+      yield decode(method, message);
     }
   }
 
   close(): void {
-    this.#connection[Symbol.dispose]();
-    for (const connection of this.#streams) connection[Symbol.dispose]();
+    this.#channel[Symbol.dispose]();
   }
 }
 

@@ -274,10 +274,10 @@ Deno.test("no server and a dead server's socket are UNAVAILABLE at once", async 
   const folder = Deno.makeTempDirSync();
   try {
     using none = createRpcClient(DataplaneExt, { socketPath: `${folder}/none.sock` });
-    await rejects(none.listEndpoints({}), RpcCode.UNAVAILABLE, /ENOENT/);
+    await rejects(none.listEndpoints({}), RpcCode.UNAVAILABLE, /none.sock.*No such file/);
     await leaveSocket(`${folder}/dead.sock`);
     using dead = createRpcClient(DataplaneExt, { socketPath: `${folder}/dead.sock` });
-    await rejects(dead.listEndpoints({}), RpcCode.UNAVAILABLE, /ECONNREFUSED/);
+    await rejects(dead.listEndpoints({}), RpcCode.UNAVAILABLE, /dead.sock.*refused/);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }

@@ -72,7 +72,7 @@ class ServedMethod {
     this.serve(call, async () => {
       const request = await call.unlessAborted(this.#onlyRequest(call));
       const answer = Promise.resolve(this.#handler(request, call) as Promise<object>);
-      call.answer(this.#encode(await call.unlessAborted(answer)));
+      await call.send(this.#encode(await call.unlessAborted(answer)));
     });
 
   readonly serverStream: Serve = (call) =>

@@ -4,7 +4,7 @@ import { RpcCode, RpcError } from "./errors.ts";
 const HEADER_BYTES = 5;
 
 /** One message with its header. */
-export function encodeFrame(message: Uint8Array): Uint8Array {
+export function encodeMessage(message: Uint8Array): Uint8Array {
   const frame = new Uint8Array(HEADER_BYTES + message.length);
   new DataView(frame.buffer).setUint32(1, message.length);
   frame.set(message, HEADER_BYTES);
@@ -12,7 +12,7 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 }
 
 /** Cuts a byte stream into messages. */
-export class FrameDecoder {
+export class MessageDecoder {
   readonly #what: string;
   readonly #maxMessageBytes: number;
   #chunks: Uint8Array[] = [];

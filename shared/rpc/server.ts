@@ -1,10 +1,4 @@
 /** gRPC servers on unix sockets, with health and reflection. */
-/*
- * Over node:http2 and not grpc-js: that one has no way to see how far a stream's messages got, see
- * metered_socket.ts, and a reader that stands still would make the server grow without end.
- */
-import { once } from "node:events";
-import type { Server as SocketServer, Socket } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { dropForeignPeers } from "../ffi/peercred.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
@@ -14,10 +8,11 @@ import { getLogger } from "../log.ts";
 import { type CallRecord, type DispatchOptions, type Serve, servedMethod } from "./dispatch.ts";
 import { RpcCode } from "./errors.ts";
 import { HealthRegistry } from "./health.ts";
+import type { Http2Connection } from "./http2/connection.ts";
 import { Reflection } from "./reflection.ts";
 import { type AnyHandler, methodPath, type ServiceImpl } from "./service.ts";
-import { ServerConnection } from "./server_connection.ts";
-import { listenUnix } from "./unix_listener.ts";
+import { serveConnection } from "./server_connection.ts";
+import { UnixListener } from "./unix_listener.ts";
 
 export type { CallRecord } from "./dispatch.ts";
 export type { CallContext, ServiceImpl } from "./service.ts";
@@ -54,8 +49,8 @@ const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
 export class RpcServer {
   readonly #options: Required<RpcServerOptions>;
   readonly #methods = new Map<string, Serve>();
-  readonly #listeners: SocketServer[] = [];
-  readonly #connections = new Set<ServerConnection>();
+  readonly #listeners: UnixListener[] = [];
+  readonly #connections = new Set<Http2Connection>();
   readonly #services: DescService[] = [];
   readonly #health = new HealthRegistry();
   readonly #closing = new AbortController();
@@ -103,10 +98,10 @@ export class RpcServer {
    * @throws {ListenError} when another server serves the path, or it can't be bound
    */
   async listenUnix(socketPath: string): Promise<void> {
-    const listener = await listenUnix(socketPath, {
+    const listener = await UnixListener.listen(socketPath, {
       checkPeers: this.#options.checkPeers,
       maxConnections: this.#options.maxConnections,
-      onConnection: (socket) => this.#connected(socket),
+      onConnection: (connection) => this.#connected(connection),
       onRefused: (why) => log.warn("connection refused", { socket: socketPath, why }),
     });
     this.#listeners.push(listener);
@@ -122,11 +117,7 @@ export class RpcServer {
 
   async #close(graceMs: number): Promise<void> {
     this.#health.set("", false);
-    const listeners = this.#listeners.map((listener) => {
-      const closed = once(listener, "close");
-      listener.close();
-      return closed;
-    });
+    const listeners = this.#listeners.map((listener) => listener.close());
     this.#closing.abort();
     for (const connection of this.#connections) connection.close();
     const timer = setTimeout(() => {
@@ -137,13 +128,14 @@ export class RpcServer {
     await Promise.all(listeners);
   }
 
-  #connected(socket: Socket): void {
-    const connection = new ServerConnection(socket, {
+  async #connected(socket: Deno.UnixConn): Promise<void> {
+    const connection = serveConnection(socket, {
       maxCalls: this.#options.maxCallsPerConnection,
       serveOf: (path) => this.#methods.get(path),
     });
     this.#connections.add(connection);
-    void connection.closed.then(() => this.#connections.delete(connection));
+    await connection.closed;
+    this.#connections.delete(connection);
   }
 
   #finished(record: CallRecord): void {

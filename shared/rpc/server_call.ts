@@ -1,35 +1,30 @@
 /** One call on the server: an HTTP/2 stream with requests in, answers and a status out. */
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { RpcCode, RpcError } from "./errors.ts";
-import { encodeFrame, FrameDecoder } from "./framing.ts";
-import type { MeteredSocket } from "./metered_socket.ts";
+import { encodeMessage, MessageDecoder } from "./framing.ts";
+import { Http2Code } from "./http2/error.ts";
+import type { Header } from "./http2/hpack.ts";
+import type { Http2Stream } from "./http2/stream.ts";
 import { statusHeaders, timeoutMsOf } from "./status.ts";
 
-/** Bytes of answers that may wait for the peer before the next is asked for. */
-const MAX_QUEUED_BYTES = 256 << 10;
-
-const RESPONSE_HEADERS = { ":status": 200, "content-type": "application/grpc+proto" };
+const RESPONSE_HEADERS: readonly Header[] = [
+  [":status", "200"],
+  ["content-type", "application/grpc+proto"],
+];
 
 /** A call that a client made. Ends once, with a status, a cancellation or the connection. */
 export class ServerCall {
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: Http2Stream;
   readonly #abort = new AbortController();
   readonly #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #meter: Disposable;
-  #queuedBytes = 0;
-  #progress: (() => void) | undefined;
-  #interrupt: ((reason: RpcError) => void) | undefined;
+  #headersSent = false;
   #ended = false;
+  #interrupt: ((reason: RpcError) => void) | undefined;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: MeteredSocket) {
+  /** @param timeout the client's grpc-timeout header */
+  constructor(stream: Http2Stream, timeout: string | undefined) {
     this.#stream = stream;
-    this.#meter = socket.meter(stream.id ?? 0, (bytes) => {
-      this.#queuedBytes -= bytes;
-      this.#progress?.();
-    });
-    stream.on("error", () => {});
-    stream.once("close", () => this.#release());
-    const timeoutMs = timeoutMsOf(headers["grpc-timeout"]);
+    stream.onError = () => this.abort(new RpcError(RpcCode.CANCELLED, "cancelled by the client"));
+    const timeoutMs = timeoutMsOf(timeout);
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => {
         this.abort(new RpcError(RpcCode.DEADLINE_EXCEEDED, "the client's deadline passed"));
@@ -44,6 +39,7 @@ export class ServerCall {
 
   /** Tells the handler to stop; {@linkcode end} still decides what the client hears. */
   abort(reason: RpcError): void {
+    if (this.#ended) return;
     this.#abort.abort(reason);
     this.#interrupt?.(reason);
   }
@@ -63,63 +59,42 @@ export class ServerCall {
 
   /** The client's messages. @throws {RpcError} for frames that are too long or compressed */
   async *requests(maxMessageBytes: number): AsyncGenerator<Uint8Array> {
-    const decoder = new FrameDecoder("request", maxMessageBytes);
-    const chunks = this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-    for await (const chunk of chunks) yield* decoder.push(chunk);
+    const decoder = new MessageDecoder("request", maxMessageBytes);
+    for (let chunk = await this.#read(); chunk !== undefined; chunk = await this.#read()) {
+      yield* decoder.push(chunk);
+    }
     if (decoder.incomplete) throw new RpcError(RpcCode.INTERNAL, "the request ends in a message");
   }
 
   /**
    * Sends a message.
-   * @returns when little enough of what was sent waits for the peer
-   * @throws {RpcError} when the call is aborted meanwhile
+   * @returns when the client and the socket have taken it
+   * @throws {RpcError} when the call is aborted first
    */
-  async send(message: Uint8Array): Promise<void> {
-    if (this.#stream.destroyed) await this.unlessAborted(new Promise(() => {}));
-    this.#enqueue(message);
-    while (this.#queuedBytes > MAX_QUEUED_BYTES) {
-      await this.unlessAborted(new Promise<void>((resolve) => this.#progress = resolve));
-    }
-  }
-
-  /** Sends the only message of a unary call and its end. */
-  answer(message: Uint8Array): void {
-    if (!this.#stream.destroyed && !this.#ended) this.#enqueue(message);
-    this.end();
+  send(message: Uint8Array): Promise<void> {
+    return this.unlessAborted(this.#write(message));
   }
 
   /** Ends the call with a status. */
   end(error?: RpcError): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#stream.destroyed) return;
-    if (!this.#stream.headersSent) {
-      this.#stream.respond({ ...RESPONSE_HEADERS, ...statusHeaders(error) }, { endStream: true });
-    } else {
-      this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(statusHeaders(error)));
-      this.#stream.end();
-    }
-    // What the client still sends is of no use; without this it would fill memory or hold the stream open.
-    if (!this.#stream.readableEnded) this.#stream.once("finish", () => this.#refuseRest());
-  }
-
-  #refuseRest(): void {
-    if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
-  }
-
-  #enqueue(message: Uint8Array): void {
-    if (!this.#stream.headersSent) {
-      this.#stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
-    }
-    const frame = encodeFrame(message);
-    this.#queuedBytes += frame.length;
-    this.#stream.write(frame);
-  }
-
-  #release(): void {
     clearTimeout(this.#timer);
-    this.#meter[Symbol.dispose]();
-    this.#progress?.();
-    if (!this.#ended) this.abort(new RpcError(RpcCode.CANCELLED, "cancelled by the client"));
+    const status = statusHeaders(error);
+    this.#stream.sendHeaders(this.#headersSent ? status : [...RESPONSE_HEADERS, ...status], true);
+    // What the client still sends is of no use.
+    if (!this.#stream.remoteEnded) this.#stream.reset(Http2Code.NO_ERROR);
+  }
+
+  #read(): Promise<Uint8Array | undefined> {
+    return this.unlessAborted(this.#stream.read());
+  }
+
+  #write(message: Uint8Array): Promise<void> {
+    if (!this.#headersSent) {
+      this.#headersSent = true;
+      this.#stream.sendHeaders(RESPONSE_HEADERS);
+    }
+    return this.#stream.write(encodeMessage(message));
   }
 }

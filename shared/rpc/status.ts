@@ -1,23 +1,22 @@
 /** The status of a call as it stands in HTTP headers (gRPC over HTTP2). */
-import type { IncomingHttpHeaders } from "node:http2";
 import { RpcCode, RpcError } from "./errors.ts";
+import type { Header } from "./http2/hpack.ts";
 
 /** The longest text that goes into a header. */
 const MAX_MESSAGE_CHARS = 4096;
 
 /** The headers of a status; undefined is OK. */
-export function statusHeaders(error: RpcError | undefined): Record<string, string> {
-  if (error === undefined) return { "grpc-status": String(RpcCode.OK) };
+export function statusHeaders(error: RpcError | undefined): Header[] {
+  if (error === undefined) return [["grpc-status", String(RpcCode.OK)]];
   const text = error.message.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
-  return {
-    "grpc-status": String(error.code),
-    "grpc-message": text.replaceAll(/[^ -$&-~]/gu, encodeURIComponent),
-  };
+  return [
+    ["grpc-status", String(error.code)],
+    ["grpc-message", text.replaceAll(/[^ -$&-~]/gu, encodeURIComponent)],
+  ];
 }
 
 /** What is not validly encoded stays as it is. */
-function decodedMessage(header: string | string[] | undefined): string {
-  const text = String(header ?? "");
+function decodedMessage(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -32,13 +31,13 @@ export interface CallStatus {
 }
 
 /** The status in headers or trailers, if there is one. */
-export function statusOf(headers: IncomingHttpHeaders): CallStatus | undefined {
-  const text = headers["grpc-status"];
+export function statusOf(headers: ReadonlyMap<string, string>): CallStatus | undefined {
+  const text = headers.get("grpc-status");
   if (text === undefined) return undefined;
   const number = Number(text);
   if (number === RpcCode.OK) return { error: undefined };
   const code = RpcCode[number] === undefined ? RpcCode.UNKNOWN : number as RpcCode;
-  return { error: new RpcError(code, decodedMessage(headers["grpc-message"])) };
+  return { error: new RpcError(code, decodedMessage(headers.get("grpc-message") ?? "")) };
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -51,8 +50,8 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 };
 
 /** The value of a grpc-timeout header in milliseconds; undefined when there is none or it is not valid. */
-export function timeoutMsOf(header: string | string[] | undefined): number | undefined {
-  const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(String(header)) ?? [];
+export function timeoutMsOf(header: string | undefined): number | undefined {
+  const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(header ?? "") ?? [];
   const unitMs = UNIT_MS[unit ?? ""];
   return unitMs === undefined ? undefined : Number(digits) * unitMs;
 }

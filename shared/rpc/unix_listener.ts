@@ -1,11 +1,11 @@
 /** Listening on a unix socket that only root may use. */
-import { once } from "node:events";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 
 const DIRECTORY_MODE = 0o750;
 /** What the umask must take away for a socket to come out as 0600. */
 const PRIVATE_UMASK = 0o177;
+/** How long to wait when a connection can't be accepted, as when descriptors run out. */
+const ACCEPT_RETRY_MS = 100;
 
 /** A socket path that can't be listened on. */
 export class ListenError extends Error {
@@ -16,7 +16,7 @@ export class ListenError extends Error {
   }
 }
 
-/** What {@linkcode listenUnix} does with connections. */
+/** What a {@linkcode UnixListener} does with connections. */
 export interface ListenOptions {
   /**
    * Shuts down accepted connections of the socket that come from another user than root and returns how many;
@@ -25,27 +25,26 @@ export interface ListenOptions {
   readonly checkPeers: (socketPath: string) => number;
   /** Connections above this number are closed at once. */
   readonly maxConnections: number;
-  /** Takes a connection whose peer is root. */
-  readonly onConnection: (socket: Socket) => void;
-  /** A connection was refused. */
+  /** Takes a connection whose peer is root; resolves when it is gone. */
+  readonly onConnection: (connection: Deno.UnixConn) => Promise<unknown>;
+  /** A connection was refused or could not be accepted. */
   readonly onRefused: (why: string) => void;
 }
 
-function errorCode(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Connects and hangs up. @returns false when nobody listens */
-async function isServed(socketPath: string): Promise<boolean> {
-  const socket = connect(socketPath);
+async function isServed(path: string): Promise<boolean> {
   try {
-    await once(socket, "connect");
+    (await Deno.connect({ transport: "unix", path })).close();
     return true;
-  } catch (error) {
-    if (errorCode(error) === "ECONNREFUSED" || errorCode(error) === "ENOENT") return false;
-    throw new ListenError(socketPath, "a server there cannot be asked", { cause: error });
-  } finally {
-    socket.destroy();
+  } catch (cause) {
+    if (cause instanceof Deno.errors.ConnectionRefused || cause instanceof Deno.errors.NotFound) {
+      return false;
+    }
+    throw new ListenError(path, "a server there cannot be asked", { cause });
   }
 }
 
@@ -58,6 +57,14 @@ function lstat(path: string): Deno.FileInfo | undefined {
   }
 }
 
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 /** Makes the way free: the folder exists, and the socket of a server that is gone does not. */
 async function prepare(socketPath: string): Promise<void> {
   Deno.mkdirSync(dirname(socketPath), { recursive: true, mode: DIRECTORY_MODE });
@@ -65,61 +72,91 @@ async function prepare(socketPath: string): Promise<void> {
   if (found === undefined) return;
   if (!found.isSocket) throw new ListenError(socketPath, "something that is no socket is there");
   if (await isServed(socketPath)) throw new ListenError(socketPath, "another server serves it");
-  try {
-    Deno.removeSync(socketPath);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  removeIfThere(socketPath);
 }
 
-/** Binds and listens; the umask is narrow only while the socket is made, which listen() does before it returns. */
-async function bind(server: Server, socketPath: string): Promise<void> {
-  const listening = once(server, "listening");
+/** Binds and listens; the umask is narrow only while the socket is made. */
+function bind(path: string): Deno.UnixListener {
   const umask = Deno.umask(PRIVATE_UMASK);
   try {
-    server.listen(socketPath);
+    return Deno.listen({ transport: "unix", path });
+  } catch (cause) {
+    throw new ListenError(path, message(cause), { cause });
   } finally {
     Deno.umask(umask);
   }
-  try {
-    await listening;
-  } catch (cause) {
-    throw new ListenError(socketPath, cause instanceof Error ? cause.message : String(cause), {
-      cause,
-    });
-  }
 }
 
-/**
- * Listens on a socket of mode 0600; missing folders are made with mode 0750, and a socket file that nobody
- * serves is replaced.
- *
- * Deno tells nobody the descriptor of a connection, so checkPeers looks at all of this process. It may find one
- * that was accepted after this one; that one is refused in its own turn, since its peer does not change, and this
- * one is refused with it: rather that than a byte of a stranger.
- * @returns the server; closing it removes the socket file
- * @throws {ListenError} when another server serves the path, or it can't be bound
- */
-export async function listenUnix(socketPath: string, options: ListenOptions): Promise<Server> {
-  await prepare(socketPath);
-  let open = 0;
-  const server = createServer((socket) => {
-    const strangers = options.checkPeers(socketPath);
-    if (strangers > 0 || open >= options.maxConnections) {
-      socket.destroy();
-      options.onRefused(
-        strangers > 0
-          ? "the peer is not root"
-          : `${options.maxConnections} connections are open already`,
-      );
+/** A listening socket. */
+export class UnixListener {
+  readonly #path: string;
+  readonly #inode: number | null;
+  readonly #listener: Deno.UnixListener;
+  readonly #options: ListenOptions;
+  readonly #accepting: Promise<void>;
+  #open = 0;
+  #closed = false;
+
+  private constructor(path: string, listener: Deno.UnixListener, options: ListenOptions) {
+    this.#path = path;
+    this.#inode = Deno.lstatSync(path).ino;
+    this.#listener = listener;
+    this.#options = options;
+    this.#accepting = this.#accept();
+  }
+
+  /**
+   * Listens on a socket of mode 0600; missing folders are made with mode 0750, and a socket file that nobody
+   * serves is replaced.
+   * @throws {ListenError} when another server serves the path, or it can't be bound
+   */
+  static async listen(path: string, options: ListenOptions): Promise<UnixListener> {
+    await prepare(path);
+    return new UnixListener(path, bind(path), options);
+  }
+
+  /** Takes no more connections and removes the socket file; connections go on. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    // The file may be another server's by now.
+    if (lstat(this.#path)?.ino === this.#inode) removeIfThere(this.#path);
+    this.#listener.close();
+    await this.#accepting;
+  }
+
+  async #accept(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        this.#take(await this.#listener.accept());
+      } catch (error) {
+        if (this.#closed) return;
+        this.#options.onRefused(message(error));
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
+      }
+    }
+  }
+
+  /**
+   * Deno tells nobody the descriptor of a connection, so checkPeers looks at all of this process. What it finds
+   * may be one that was accepted before and is about to close; this one is refused with it: rather that than a
+   * byte of a stranger.
+   */
+  #take(connection: Deno.UnixConn): void {
+    const why = this.#refusal();
+    if (why !== undefined) {
+      connection.close();
+      this.#options.onRefused(why);
       return;
     }
-    open++;
-    socket.once("close", () => open--);
-    // A peer that hangs up is no error of ours; whoever reads the socket notices its end.
-    socket.on("error", () => {});
-    options.onConnection(socket);
-  });
-  await bind(server, socketPath);
-  return server;
+    this.#open++;
+    void this.#options.onConnection(connection).finally(() => this.#open--);
+  }
+
+  #refusal(): string | undefined {
+    const { checkPeers, maxConnections } = this.#options;
+    if (checkPeers(this.#path) > 0) return "the peer is not root";
+    if (this.#open >= maxConnections) return `${maxConnections} connections are open already`;
+    return undefined;
+  }
 }
