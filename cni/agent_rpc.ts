@@ -1,5 +1,5 @@
 import { callMessages } from "../shared/rpc/call.ts";
-import { Connection } from "../shared/rpc/connection.ts";
+import { Channel } from "../shared/rpc/channel.ts";
 import { RpcCode, RpcError } from "../shared/rpc/errors.ts";
 import type { Agent } from "./agent.ts";
 import {
@@ -34,9 +34,9 @@ export function connectAgent(socketPath: string, timeoutMs: number = RPC_TIMEOUT
     output: O,
     request: MessageValue<I>,
   ): Promise<MessageValue<O>> {
-    using connection = new Connection(socketPath);
+    using channel = new Channel(socketPath);
     const options = { path, timeoutMs, maxMessageBytes: MAX_ANSWER_BYTES };
-    for await (const answer of callMessages(connection, encode(input, request), options)) {
+    for await (const answer of callMessages(channel, encode(input, request), options)) {
       return decode(output, answer);
     }
     throw new RpcError(RpcCode.INTERNAL, `the answer to ${path} has no message`);
