@@ -44,6 +44,7 @@ export class RunningCommand implements AsyncDisposable {
   readonly #output: Promise<unknown>;
   #stdout = "";
   #stderr = "";
+  readonly #startedMs = performance.now();
   #exited = false;
 
   private constructor(argv: readonly string[], child: Deno.ChildProcess) {
@@ -83,6 +84,11 @@ export class RunningCommand implements AsyncDisposable {
   /** What it has written to standard error so far. */
   get stderr(): string {
     return this.#stderr;
+  }
+
+  /** Milliseconds since its start. */
+  get runningMs(): number {
+    return performance.now() - this.#startedMs;
   }
 
   /** Whether it has ended. */

@@ -163,32 +163,43 @@ export class LabNode {
 
   /** Starts novanet-dataplane and waits until it serves. */
   async startDataplane(): Promise<RunningCommand> {
+    const dataplane = this.spawnDataplane();
+    await this.#listening(dataplane, "dataplane.sock");
+    return dataplane;
+  }
+
+  /** Starts novanet-dataplane, and does not wait. */
+  spawnDataplane(): RunningCommand {
     this.#dataplane = this.netns.start([
       this.executable("novanet-dataplane"),
       `--socket=${this.socket("dataplane.sock")}`,
       `--pin-dir=${this.pinDir}`,
       ...this.#options.dataplaneFlags ?? [],
     ]);
-    await this.#listening(this.#dataplane, "dataplane.sock");
     return this.#dataplane;
   }
 
   /** Starts novanet-agent and waits until it is ready. */
   async startAgent(): Promise<RunningCommand> {
-    this.#agent = this.netns.start([
-      this.executable("novanet-agent"),
-      `--config=${join(this.dir, "config.json")}`,
-      `--node-ip=${NODE_ADDRESS}`,
-      `--pod-cidr=${this.#options.podCidr ?? "10.244.0.0/24"}`,
-    ]);
-    await this.#listening(this.#agent, "cni.sock");
-    const agent = this.#agent;
+    const agent = this.spawnAgent();
+    await this.#listening(agent, "cni.sock");
     const state = await eventually(async () => {
       if (agent.exited) return "ended";
       const { code } = await this.cni("STATUS", { containerId: "", netnsPath: "" });
       return code === 0 && "ready";
     }, { timeoutMs: 15_000, intervalMs: 50, what: "an agent that is ready" });
     if (state === "ended") throw ended(agent);
+    return agent;
+  }
+
+  /** Starts novanet-agent, and does not wait. */
+  spawnAgent(): RunningCommand {
+    this.#agent = this.netns.start([
+      this.executable("novanet-agent"),
+      `--config=${join(this.dir, "config.json")}`,
+      `--node-ip=${NODE_ADDRESS}`,
+      `--pod-cidr=${this.#options.podCidr ?? "10.244.0.0/24"}`,
+    ]);
     return this.#agent;
   }
 

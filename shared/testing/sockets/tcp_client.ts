@@ -5,6 +5,7 @@ import {
   bind,
   connect,
   getsockname,
+  getsockopt,
   MSG_DONTWAIT,
   netnsSocket,
   recv,
@@ -18,6 +19,11 @@ import { decodeAddress, encodeAddress, type SocketAddress } from "./address.ts";
 
 const SOCK_STREAM = 1;
 const MSG_NOSIGNAL = 0x4000;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_INFO_SIZE = 104;
+/** Of tcpi_total_retrans in struct tcp_info (include/uapi/linux/tcp.h). */
+const TOTAL_RETRANS_OFFSET = 100;
 
 /** How to connect. */
 export interface ConnectOptions {
@@ -63,6 +69,12 @@ export class TcpClient implements Disposable {
   /** Its own end. */
   get address(): SocketAddress {
     return decodeAddress(getsockname(this.#socket.fd));
+  }
+
+  /** Segments that the kernel had to send again so far. @throws {SysError} */
+  get retransmissions(): number {
+    const info = getsockopt(this.#socket.fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_SIZE);
+    return new DataView(info.buffer, info.byteOffset).getUint32(TOTAL_RETRANS_OFFSET, true);
   }
 
   /** Sends what fits into the socket's buffer. @returns bytes taken. @throws {SysError} ECONNRESET and the like */
