@@ -115,6 +115,8 @@ struct {
  * `direction` (1 ingress: dst_identity, 2 egress: src_identity): so that a lookup tries no key shape that nobody uses. Always a superset
  * of the truth: widened before a set takes force, shrunk after. Entries whose selected side is 0, and those of
  * direction both, are covered by DATAPATH_STATE.wildcard_shapes instead.
+ * Written in place, under the lock that this takes. Readers need none: between the old value and the new one, every mix
+ * of their bits is a superset too.
  */
 struct policy_shape_key {
 	__u32 identity;
