@@ -268,7 +268,10 @@ Deno.test("flows: allowed and dropped, with names, rules and filters", async () 
     const wallAgeMs = Date.now() - Number(allowed.wallTimeUnixNs / 1_000_000n);
     assert.ok(wallAgeMs >= 0 && wallAgeMs < 30_000, `wall time is off by ${wallAgeMs} ms`);
 
-    const dropped = await eventually(() => drops.events[0], { what: "an event of the drop" });
+    const dropped = await eventually(
+      () => drops.events.find(({ dstPort }) => dstPort === PORT + 1),
+      { what: "an event of the drop" },
+    );
     assert.equal(dropped.dropReason, DropReason.POLICY_DENIED);
     assert.equal(dropped.rule, "test/b:ingress[default-deny]");
     assert.equal(dropped.dstPort, PORT + 1);
