@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { AgentExt, DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
-import { AgentControl, DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { AgentExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import { ConfigKey, DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import type { CommandResult } from "../../shared/testing/command.ts";
 import { attachmentOf, hostIfName, type LabNode, type LabPod } from "../../shared/testing/node.ts";
 import { TcpClient, TcpEchoServer } from "../../shared/testing/sockets.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
+import { holdings } from "./holdings.ts";
 import { scenario } from "./scenario.ts";
 
 /** Codes of the CNI specification, and ours from 100 up. */
@@ -21,31 +22,10 @@ function check(node: LabNode, pod: LabPod): Promise<CommandResult> {
   return node.cni("CHECK", attachmentOf(pod), { prevResult: pod.result });
 }
 
-/** All that a node holds for its pods, each in a form that can be compared. */
-async function holdings(node: LabNode) {
-  using links = node.netns.rtnetlink();
-  const dataplane = node.client(DataplaneControl, "dataplane.sock");
-  const [status, { endpoints }, agent, { identities }] = await Promise.all([
-    dataplane.getDataplaneStatus({}),
-    node.client(DataplaneExt, "dataplane.sock").listEndpoints({}),
-    node.client(AgentControl, "novanet.sock").getAgentStatus({}),
-    node.client(AgentControl, "novanet.sock").listIdentities({}),
-  ]);
-  return {
-    links: links.linkList().map(({ name }) => name),
-    routes: links.routeList().map(({ destination }) => `${destination}`).sort(),
-    neighbours: links.neighList().filter(({ permanent }) => permanent).map(({ ip }) => `${ip}`),
-    endpoints: endpoints.map(({ ip }) => `${Ipv4.fromU32(ip)}`).sort(),
-    programs: status.programs.map((program) => program.interfaceName).sort(),
-    pins: Array.from(Deno.readDirSync(node.pinDir), ({ name }) => name).sort(),
-    addresses: agent.addressesUsed,
-    identities: identities.map(({ refCount }) => refCount),
-    connections: status.conntrackCount,
-    policies: status.policyCount,
-  };
-}
-
 scenario("DEL, CHECK, GC and STATUS", {}, async ({ node, step }) => {
+  // Connections of a pod that has left are collected in the rhythm of flow events.
+  const dataplane = node.client(DataplaneControl, "dataplane.sock");
+  await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_INTERVAL_MS]: 500n } });
   const before = await holdings(node);
 
   await step("DEL leaves nothing, living connections included", async () => {
