@@ -11,6 +11,8 @@ import type { PodRegistry } from "./registry.ts";
 import { type AddPodSpec, netnsIdentityIfThere } from "./requests.ts";
 
 const log = getLogger("agent/pods");
+/** The kernel may take up to one second over a veth whose ends have the same index. */
+const RUNNING_TIMEOUT_MS = 1500;
 
 /** What the controller works with. */
 export interface PodControllerOptions {
@@ -117,6 +119,7 @@ export class PodController {
       await endpoints.upsert(calls, endpoints.endpointOf(pod));
     });
     if (this.#closed.delete(attachmentId(pod))) network.activate(pod);
+    await this.#untilRunning(pod);
     return pod;
   }
 
@@ -168,10 +171,21 @@ export class PodController {
     network.activate(pod);
     pod = registry.update(pod, { state: "ready", hostIfindex });
     undo.move();
+    await this.#untilRunning(pod);
     // Labels may have changed since the endpoint was sent.
     if (endpoints.stale().length > 0) enforcer.applyInBackground();
     log.info("pod added", { ...podFields(pod), identity: registry.identityId(pod) });
     return pod;
+  }
+
+  /** A pod whose first packets may be lost is better than none: this never fails. */
+  async #untilRunning(pod: Attachment): Promise<void> {
+    try {
+      const late = await this.#options.network.untilRunning(pod, RUNNING_TIMEOUT_MS);
+      if (late.length > 0) log.warn("not running yet", { ...podFields(pod), links: late.join() });
+    } catch (error) {
+      log.warn("cannot see whether the interface runs", { ...podFields(pod), error });
+    }
   }
 
   /** Closes the pod first, then takes everything away, then forgets it. */

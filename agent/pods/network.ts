@@ -8,6 +8,7 @@ import {
 } from "../../shared/netlink/mod.ts";
 import { ensureSysctl, type Netns, openNetns } from "../../shared/netns/mod.ts";
 import type { Attachment } from "../state/mod.ts";
+import { untilRunning } from "./running.ts";
 
 /** Largest IPv4 packet that the stack hands a pod's interface with BIG TCP, in bytes: 192 KiB. */
 const BIG_TCP_BYTES = 196_608;
@@ -94,6 +95,19 @@ export class PodNetwork implements Disposable {
       oif: index,
       source: this.#options.hostSource(),
     });
+  }
+
+  /**
+   * Waits until the kernel sends at both ends: it drops what comes before, without a word.
+   * @returns names of the ends that are not ready when the time is over
+   * @throws {NetlinkError | SysError} when the interface is gone
+   */
+  async untilRunning(pod: Attachment, timeoutMs: number): Promise<string[]> {
+    using inside = RtnetlinkSocket.openIn(pod.netns);
+    return await untilRunning([
+      { socket: this.#host, link: pod.hostIfName },
+      { socket: inside, link: pod.ifName },
+    ], timeoutMs);
   }
 
   /**

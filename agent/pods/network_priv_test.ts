@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { Ipv4, Mac } from "../../shared/net/mod.ts";
 import { netnsIdentity, readSysctl } from "../../shared/netns/mod.ts";
+import { eventually } from "../../shared/testing/eventually.ts";
 import { type LabNetns, NetnsLab } from "../../shared/testing/lab.ts";
+import { UdpSocket } from "../../shared/testing/sockets.ts";
 import type { Attachment } from "../state/mod.ts";
 import { hostMac, PodNetwork } from "./network.ts";
 
@@ -86,6 +88,24 @@ Deno.test("before the way is opened nothing passes", async () => {
     using outside = host.rtnetlink();
     assert.equal(outside.linkGet("nv01234567892").up, false);
     assert.deepEqual(outside.routeList(), []);
+  });
+});
+
+Deno.test("what is sent at once when both ends run arrives, in both directions", async () => {
+  await withHost(async (host, lab, network) => {
+    const netns = await lab.addNetns();
+    using outside = new UdpSocket(host, { port: 5000 });
+    using inside = new UdpSocket(netns, { port: 5000 });
+    for (let round = 0; round < 20; round++) {
+      const pod = addPod(network, attachment(netns, 2 + round));
+      assert.deepEqual(await network.untilRunning(pod, 2000), []);
+      outside.send({ ip: pod.ip.toString(), port: 5000 }, "from the host");
+      inside.send({ ip: NODE.toString(), port: 5000 }, "from the pod");
+      for (const socket of [inside, outside]) {
+        await eventually(() => socket.take()[0], { timeoutMs: 300, what: `datagram ${round}` });
+      }
+      await network.remove(pod);
+    }
   });
 });
 
