@@ -57,14 +57,6 @@ function lstat(path: string): Deno.FileInfo | undefined {
   }
 }
 
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 /** Makes the way free: the folder exists, and the socket of a server that is gone does not. */
 async function prepare(socketPath: string): Promise<void> {
   Deno.mkdirSync(dirname(socketPath), { recursive: true, mode: DIRECTORY_MODE });
@@ -72,7 +64,7 @@ async function prepare(socketPath: string): Promise<void> {
   if (found === undefined) return;
   if (!found.isSocket) throw new ListenError(socketPath, "something that is no socket is there");
   if (await isServed(socketPath)) throw new ListenError(socketPath, "another server serves it");
-  removeIfThere(socketPath);
+  Deno.removeSync(socketPath);
 }
 
 /** Binds and listens; the umask is narrow only while the socket is made. */
@@ -90,7 +82,6 @@ function bind(path: string): Deno.UnixListener {
 /** A listening socket. */
 export class UnixListener {
   readonly #path: string;
-  readonly #inode: number | null;
   readonly #listener: Deno.UnixListener;
   readonly #options: ListenOptions;
   readonly #accepting: Promise<void>;
@@ -99,7 +90,6 @@ export class UnixListener {
 
   private constructor(path: string, listener: Deno.UnixListener, options: ListenOptions) {
     this.#path = path;
-    this.#inode = Deno.lstatSync(path).ino;
     this.#listener = listener;
     this.#options = options;
     this.#accepting = this.#accept();
@@ -115,12 +105,10 @@ export class UnixListener {
     return new UnixListener(path, bind(path), options);
   }
 
-  /** Takes no more connections and removes the socket file; connections go on. */
+  /** Takes no more connections; connections go on. Deno removes the socket file. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    // The file may be another server's by now.
-    if (lstat(this.#path)?.ino === this.#inode) removeIfThere(this.#path);
     this.#listener.close();
     await this.#accepting;
   }

@@ -47,7 +47,7 @@ const MAX_WINDOW = 2 ** 31 - 1;
 /** Bytes that may wait for the socket before a writer has to wait. */
 const MAX_WAITING_BYTES = 256 << 10;
 /** Bytes of answers to a peer that asks and does not read, before it is cut off. */
-const MAX_UNREAD_ANSWERS_BYTES = 4 << 20;
+const MAX_UNREAD_ANSWERS_BYTES = 16 << 20;
 const MAX_HEADER_BYTES = 64 << 10;
 /** Streams that a server must allow before it has said how many it does (section 6.5.2 recommends 100). */
 const ASSUMED_MAX_STREAMS = 100;

@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:http2";
+import { connect as connectSocket } from "node:net";
+import { Http2Connection } from "./connection.ts";
 import { Http2Error } from "./error.ts";
 import { encodeHeaders, type Header, HeaderDecoder } from "./hpack.ts";
 import { decodeHuffman } from "./huffman.ts";
@@ -119,4 +123,35 @@ Deno.test("random bytes are decoded or refused, never anything else", () => {
       assert(error instanceof Http2Error);
     }
   }
+});
+
+Deno.test("what nghttp2 encodes decodes: every character that a header may have", async () => {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/s.sock`;
+  using listener = Deno.listen({ transport: "unix", path });
+  const received: (readonly Header[])[] = [];
+  const serving = (async () => {
+    const connection = new Http2Connection(await listener.accept(), {
+      onStream(stream, headers) {
+        received.push(headers);
+        stream.sendHeaders([[":status", "200"]], true);
+      },
+    });
+    await connection.closed;
+  })();
+  const session = connect("http://localhost", { createConnection: () => connectSocket(path) });
+  // Node takes header values as latin1. With enough short codes around it, nghttp2 uses Huffman for any character.
+  const characters = Array.from({ length: 256 }, (_, at) => at)
+    .filter((at) => at >= 0x20 && at !== 0x7f)
+    .map((at) => `${"0".repeat(20)}${String.fromCharCode(at)}a`);
+  for (const value of characters) {
+    const stream = session.request({ ":path": "/x", "x-value": value }, { endStream: true });
+    stream.resume();
+    await once(stream, "close");
+  }
+  session.close();
+  await serving;
+  const values = received.map((headers) => new Map(headers).get("x-value"));
+  assert.deepEqual(values, characters);
+  Deno.removeSync(folder, { recursive: true });
 });
