@@ -1,6 +1,6 @@
 /** Moves flow events from the kernel's ring to the subscribers. */
 
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { RingBuffer } from "../../shared/ffi/bpf.ts";
 import { CLOCK_MONOTONIC, CLOCK_REALTIME, clockGettime } from "../../shared/ffi/sys.ts";
 import { getLogger } from "../../shared/log.ts";
@@ -22,6 +22,11 @@ export interface FlowPumpOptions {
 
 /** Records between two looks at everything else that the process has to do. */
 const BATCH = 1024;
+/**
+ * How long events may gather when there are few: waiting for each one costs a wake-up of two threads, which under many
+ * short connections took half a processor. The ring has room for thousands of times as many.
+ */
+const GATHER_MS = 10;
 const log = getLogger("dataplane/flows");
 
 /** Reads the ring until it is stopped. */
@@ -73,7 +78,8 @@ export class FlowPump {
     while (!this.#stopped) {
       const count = this.#readBatch();
       if (count === 0) await ring.wait(-1);
-      else await setImmediate();
+      else if (count === BATCH) await setImmediate();
+      else await setTimeout(GATHER_MS);
     }
   }
 
