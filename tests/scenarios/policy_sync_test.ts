@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import {
+  DataplaneControl,
+  PolicyAction,
+  PolicyDirection,
+  type SyncPoliciesRequestSchema,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { IpProtocol, Ipv4 } from "../../shared/net/mod.ts";
+import { eventually } from "../../shared/testing/eventually.ts";
+import { ethernet, ipv4, udp, viewOf } from "../../shared/testing/packets.ts";
+import { RawLink } from "../../shared/testing/raw_link.ts";
+import { scenario } from "./scenario.ts";
+
+type PolicySet = MessageInitShape<typeof SyncPoliciesRequestSchema>;
+type Entry = NonNullable<PolicySet["policies"]>[number];
+
+const SYNCS = 1000;
+/** Entries that only make the sets large, half of them in both. */
+const BALLAST = 400;
+const OUTSIDE = Ipv4.parse("192.0.2.0").value;
+const [CIDR_ONE, CIDR_TWO] = [2 ** 24 + 1, 2 ** 24 + 2];
+/** Never open: what only a mix of the two sets lets through. Always open: what both let through, each by its own entry. */
+const [NEVER, ALWAYS] = [1111, 2222];
+
+const { INGRESS, EGRESS } = PolicyDirection;
+
+const allow = (
+  direction: PolicyDirection,
+  srcIdentity: number,
+  dstIdentity: number,
+  dstPort: number,
+): Entry => ({
+  direction,
+  srcIdentity,
+  dstIdentity,
+  dstPort,
+  protocol: dstPort === 0 ? 0 : IpProtocol.UDP,
+  action: PolicyAction.ALLOW,
+});
+
+const isolate = (direction: PolicyDirection, identity: number): Entry => ({
+  direction,
+  [direction === INGRESS ? "dstIdentity" : "srcIdentity"]: identity,
+  isolation: true,
+  action: PolicyAction.DENY,
+});
+
+const ballast = (from: number): Entry[] =>
+  Array.from({ length: BALLAST / 2 }, (_, index) => allow(INGRESS, 9000 + from + index, 9999, 80));
+
+/**
+ * Two sets in which sender and receiver are isolated in both directions.
+ *
+ * The first lets NEVER out of the sender but not into the receiver, the second into it but not out: only a packet that
+ * saw the one's egress and the other's ingress would pass. Of packets from outside the first calls the block ONE and
+ * allows TWO, the second the other way round: only one's block and the other's entry would let them pass.
+ */
+function opposites(sender: number, receiver: number): readonly [PolicySet, PolicySet] {
+  const both = [
+    isolate(INGRESS, sender),
+    isolate(EGRESS, sender),
+    isolate(INGRESS, receiver),
+    isolate(EGRESS, receiver),
+    ...ballast(0),
+  ];
+  return [
+    {
+      policies: [
+        ...both,
+        ...ballast(1000),
+        allow(EGRESS, sender, receiver, NEVER),
+        allow(EGRESS, sender, receiver, ALWAYS),
+        allow(INGRESS, sender, receiver, ALWAYS),
+        allow(INGRESS, CIDR_TWO, receiver, NEVER),
+        allow(INGRESS, CIDR_ONE, receiver, ALWAYS),
+      ],
+      cidrIdentities: [{ cidrIp: OUTSIDE, prefixLen: 24, identityId: CIDR_ONE }],
+    },
+    {
+      policies: [
+        ...both,
+        ...ballast(2000),
+        allow(INGRESS, sender, receiver, NEVER),
+        allow(EGRESS, sender, 0, ALWAYS),
+        allow(INGRESS, sender, 0, ALWAYS),
+        allow(INGRESS, CIDR_ONE, receiver, NEVER),
+        allow(INGRESS, CIDR_TWO, receiver, ALWAYS),
+      ],
+      cidrIdentities: [{ cidrIp: OUTSIDE, prefixLen: 24, identityId: CIDR_TWO }],
+    },
+  ];
+}
+
+const dstPortOf = (frame: Uint8Array) => viewOf(frame).getUint16(36);
+
+scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) => {
+  const pod = (app: string) => node.addPod(app, { labels: { app } });
+  const [sender, receiver] = [await pod("sender"), await pod("receiver")];
+  // From here on the test is the agent.
+  await node.agent.kill();
+  const dataplane = node.client(DataplaneControl, "dataplane.sock");
+  const { endpoints } = await node.client(DataplaneExt, "dataplane.sock").listEndpoints({});
+  const identityOf = ({ ip }: { ip: string }) =>
+    endpoints.find((endpoint) => endpoint.ip === Ipv4.parse(ip).value)?.identityId ?? 0;
+  const sets = opposites(identityOf(sender), identityOf(receiver));
+
+  const isUdp = (frame: Uint8Array) => frame[23] === IpProtocol.UDP;
+  const fromPod = lab.own(new RawLink(sender.netns, "eth0"));
+  const fromOutside = lab.own(new RawLink(node.outside, "node"));
+  const atReceiver = lab.own(new RawLink(receiver.netns, "eth0", isUdp));
+  using links = node.netns.rtnetlink();
+  const uplinkMac = links.linkGet("uplink").mac;
+  assert(uplinkMac);
+  const frames = (dstPort: number, srcPort: number) => {
+    const payload = udp({ srcPort, dstPort }, "either or");
+    return [
+      ethernet(
+        { src: "02:fe:0a:f4:00:02", dst: "02:fe:0a:f4:00:01" },
+        ipv4({ src: sender.ip, dst: receiver.ip }, payload),
+      ),
+      ethernet(
+        { src: "02:00:00:00:00:01", dst: uplinkMac },
+        ipv4({ src: node.addresses.outside, dst: receiver.ip }, payload),
+      ),
+    ] as const;
+  };
+  // New flows meet the policy with every packet; the living ones whenever it has changed.
+  const probes = Array.from(
+    { length: 1000 },
+    (_, index) => [...frames(NEVER, 10_000 + index), ...frames(ALWAYS, 10_000 + index)] as const,
+  );
+  const sent = { never: 0, always: 0 };
+  const arrived = { never: 0, always: 0 };
+  const send = (round: number) => {
+    const [podNever, outsideNever, podAlways, outsideAlways] = probes[round % probes.length] ?? [];
+    assert(podNever && outsideNever && podAlways && outsideAlways);
+    fromPod.send(podNever);
+    fromOutside.send(outsideNever);
+    fromPod.send(podAlways);
+    fromOutside.send(outsideAlways);
+    sent.never += 2;
+    sent.always += 2;
+  };
+  const receive = () => {
+    for (const frame of atReceiver.take()) {
+      if (dstPortOf(frame) === NEVER) arrived.never++;
+      else if (dstPortOf(frame) === ALWAYS) arrived.always++;
+    }
+  };
+
+  await step("each set alone drops the one and lets the other pass", async () => {
+    for (const set of [...sets, ...sets]) {
+      await dataplane.syncPolicies(set);
+      for (let round = 0; round < 50; round++) send(round);
+      await eventually(() => {
+        receive();
+        return arrived.always === sent.always;
+      });
+      assert.equal(arrived.never, 0);
+    }
+  });
+
+  await step("the answer counts what differs", async () => {
+    await dataplane.syncPolicies(sets[0]);
+    const again = await dataplane.syncPolicies(sets[0]);
+    assert.deepEqual([again.added, again.removed, again.updated], [0, 0, 0]);
+    const { added, removed, updated } = await dataplane.syncPolicies(sets[1]);
+    assert.deepEqual([added, removed, updated], [BALLAST / 2 + 5, BALLAST / 2 + 5, 0]);
+  });
+
+  await step(`${SYNCS} syncs between them under a stream of packets`, async () => {
+    let done = false;
+    const syncing = (async () => {
+      for (let count = 0; count < SYNCS; count++) await dataplane.syncPolicies(sets[count % 2]!);
+    })().finally(() => done = true);
+    const before = sent.never;
+    for (let round = 0; !done; round++) {
+      for (let burst = 0; burst < 4; burst++) send(round * 4 + burst);
+      receive();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await syncing;
+    assert(sent.never - before > 2 * SYNCS, `only ${sent.never - before} packets were sent`);
+    await eventually(() => {
+      receive();
+      return arrived.always === sent.always;
+    }, { what: `all of ${sent.always} packets that every set allows` });
+    assert.equal(arrived.never, 0, `of ${sent.never} packets that no set allows`);
+  });
+
+  await step("a sync that is refused changes nothing", async () => {
+    const before = await node.client(DataplaneExt, "dataplane.sock").listPolicyEntries({});
+    const bad: PolicySet = { policies: [...sets[0].policies ?? [], { dstPort: 70_000 }] };
+    await assert.rejects(dataplane.syncPolicies(bad), /policies\[\d+\]\.dst_port.*70000/);
+    const after = await node.client(DataplaneExt, "dataplane.sock").listPolicyEntries({});
+    assert.deepEqual(after, before);
+  });
+});
