@@ -69,6 +69,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       onConnected: async (calls) => {
         await enforcer.resync(calls);
         controller.openRecreated();
+        spool.retryNow();
       },
       onFlow,
       onDisconnected: () => {},

@@ -3,6 +3,8 @@ import { getLogger } from "../../shared/log.ts";
 import type { AttachmentKey } from "../state/mod.ts";
 
 const log = getLogger("agent/spool");
+const FIRST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 60_000;
 
 /** A deletion that the CNI plugin wrote down while the agent did not answer. */
 export interface SpooledDelete extends AttachmentKey {
@@ -13,22 +15,39 @@ export interface SpooledDelete extends AttachmentKey {
 /** What the spool does with an entry. It is tried again when this throws. */
 export type SpoolHandler = (entry: SpooledDelete) => Promise<void>;
 
+/** How long the spool waits before it tries again what failed. */
+export interface SpoolRetry {
+  /** The first time, in milliseconds; twice as long each time after that. */
+  readonly firstMs: number;
+  /** At most, in milliseconds. */
+  readonly maxMs: number;
+}
+
 /**
  * Works off the deletions that the CNI plugin left in a directory, at start and whenever a file
- * appears. A file is removed when its deletion is done; one that cannot be read as an entry gets the
- * ending `.bad` and stays.
+ * appears. A file is removed when its deletion is done; one that fails is tried again, less and less
+ * often; one that cannot be read as an entry gets the ending `.bad` and stays.
  */
 export class Spool implements AsyncDisposable {
   readonly #dir: string;
   readonly #handle: SpoolHandler;
+  readonly #retry: SpoolRetry;
+  #retryMs: number;
+  #retryTimer: number | undefined;
   #watcher: Deno.FsWatcher | undefined;
   #watching: Promise<void> | undefined;
   #work: Promise<void> = Promise.resolve();
   #pending = 0;
 
-  constructor(dir: string, handle: SpoolHandler) {
+  constructor(
+    dir: string,
+    handle: SpoolHandler,
+    retry: SpoolRetry = { firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS },
+  ) {
     this.#dir = dir;
     this.#handle = handle;
+    this.#retry = retry;
+    this.#retryMs = retry.firstMs;
   }
 
   /** How many deletions wait. */
@@ -46,13 +65,23 @@ export class Spool implements AsyncDisposable {
 
   /** Works off what is there now. */
   scan(): Promise<void> {
-    return this.#work = this.#work.then(() => this.#scan());
+    return this.#work = this.#work.then(() => this.#scan()).catch((error) => {
+      log.error("cannot work off the spool", { dir: this.#dir, error });
+      this.#retryLater();
+    });
+  }
+
+  /** Tries what failed again now: something that may have been the cause has changed. */
+  retryNow(): void {
+    this.#retryMs = this.#retry.firstMs;
+    if (this.#retryTimer !== undefined) this.scan();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watcher?.close();
     await this.#watching;
     await this.#work;
+    clearTimeout(this.#retryTimer);
   }
 
   async #watch(watcher: Deno.FsWatcher): Promise<void> {
@@ -62,11 +91,21 @@ export class Spool implements AsyncDisposable {
   }
 
   async #scan(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
     const names = [...Deno.readDirSync(this.#dir)].map(({ name }) => name).filter(isEntry).sort();
     this.#pending = names.length;
     for (const name of names) {
       if (await this.#workOff(`${this.#dir}/${name}`)) this.#pending--;
     }
+    if (this.#pending > 0) this.#retryLater();
+    else this.#retryMs = this.#retry.firstMs;
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.scan(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, this.#retry.maxMs);
   }
 
   async #workOff(path: string): Promise<boolean> {

@@ -34,6 +34,31 @@ Deno.test("entries from before and after the start are worked off and removed", 
   }
 });
 
+Deno.test("what fails is tried again, at growing intervals up to a limit, at once on request", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "nvt-spool-" });
+  const tries: number[] = [];
+  let fail = true;
+  try {
+    write(dir, "a.json", ENTRY);
+    await using spool = new Spool(dir, () => {
+      tries.push(performance.now());
+      return fail ? Promise.reject(new Error("injected")) : Promise.resolve();
+    }, { firstMs: 10, maxMs: 40 });
+    await spool.start();
+    await eventually(() => tries.length >= 6);
+    const gaps = tries.slice(1).map((time, index) => time - (tries[index] ?? 0));
+    for (const [index, least] of [10, 20, 40, 40, 40].entries()) {
+      assert.ok((gaps[index] ?? 0) >= least - 2, `${gaps}`);
+    }
+    fail = false;
+    spool.retryNow();
+    await eventually(() => spool.pending === 0);
+    assert.deepEqual([...Deno.readDirSync(dir)], []);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
 Deno.test("what fails stays, is counted, and is tried again", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "nvt-spool-" });
   let fail = true;
