@@ -272,6 +272,12 @@ const REFUSED: readonly {
     stdin: conf("1.0.0", { runtimeConfig: { ips: ["10.0.0.1/33"] } }),
     code: 7,
     says: /10\.0\.0\.1\/33/,
+  { name: "cniVersion 1..0", stdin: conf("1..0"), code: 6, says: /"1\.\.0"/ },
+  { name: "cniVersion v1.0.0", stdin: conf("v1.0.0"), code: 6, says: /"v1\.0\.0"/ },
+  { name: "cniVersion 1.0.0.0", stdin: conf("1.0.0.0"), code: 6, says: /"1\.0\.0\.0"/ },
+  { name: "cniVersion 9.9", stdin: conf("9.9"), code: 1, says: /9\.9 is not supported/ },
+  { name: "cniVersion 2", stdin: conf("2"), code: 1, says: /2 is not supported/ },
+  { name: "cniVersion 1.1.0-rc1", stdin: conf("1.1.0-rc1"), code: 1, says: /1\.1\.0-rc1/ },
   },
   {
     name: "labels",

@@ -9,14 +9,15 @@ export type CniVersion = typeof SUPPORTED_VERSIONS[number];
 /** Stands in errors whose configuration could not be read. */
 export const NEWEST_VERSION: CniVersion = "1.1.0";
 
-const SEMVER = /^\d+\.\d+\.\d+$/;
+/** Semantic versions, of which runtimes leave out parts as they please. */
+const VERSION = /^\d+(\.\d+){0,2}([-+][0-9A-Za-z.+-]+)?$/;
 
 /**
  * @param text `cniVersion` of a network configuration.
  * @throws {CniError} code 6 when it is no version, 1 when it is none of ours.
  */
 export function parseVersion(text: string): CniVersion {
-  if (!SEMVER.test(text)) {
+  if (!VERSION.test(text)) {
     const why = `cniVersion ${JSON.stringify(text)} is not a version like 1.0.0`;
     throw new CniError(CniCode.DECODING_FAILURE, why);
   }
