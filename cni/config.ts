@@ -28,7 +28,7 @@ export interface NetConf {
   readonly spoolDir: string;
   /** Result of the plugins before this one (ADD) or of the whole ADD (CHECK), as it came. */
   readonly prevResult: JsonObject | undefined;
-  /** Addresses asked for by the capability `ips`. */
+  /** Addresses asked for by the capability `ips`, and by the convention `args.cni.ips`. */
   readonly requestedIps: readonly Ipv4[];
   /** Labels by the convention `args.cni.labels`. */
   readonly labels: Readonly<Record<string, string>>;
@@ -171,11 +171,21 @@ function decodeName(json: JsonObject): string {
   throw invalidConfig(`name ${JSON.stringify(name)} ${rule}`);
 }
 
+/** Both conventions: the capability `ips`, and `ips` of args.cni (CNI CONVENTIONS.md, "args in network config"). */
 function decodeRequestedIps(json: JsonObject): Ipv4[] {
-  const runtimeConfig = objectField(json, "runtimeConfig");
-  const ips = runtimeConfig === undefined ? undefined : member(runtimeConfig, "ips");
+  return [
+    ...decodeIps(objectField(json, "runtimeConfig"), "runtimeConfig.ips"),
+    ...decodeIps(cniArgsOf(json), "args.cni.ips"),
+  ];
+}
+
+function cniArgsOf(json: JsonObject): JsonObject | undefined {
+  return objectField(objectField(json, "args") ?? {}, "cni", "args.cni");
+}
+
+function decodeIps(parent: JsonObject | undefined, field: string): Ipv4[] {
+  const ips = parent === undefined ? undefined : member(parent, "ips");
   if (ips === undefined || ips === null) return [];
-  const field = "runtimeConfig.ips";
   if (!Array.isArray(ips)) throw invalidConfig(`${field} ${JSON.stringify(ips)} is not a list`);
   return ips.map((ip, index) => {
     if (typeof ip !== "string") {
@@ -186,7 +196,7 @@ function decodeRequestedIps(json: JsonObject): Ipv4[] {
 }
 
 function decodeLabels(json: JsonObject): Record<string, string> {
-  const cni = objectField(objectField(json, "args") ?? {}, "cni", "args.cni");
+  const cni = cniArgsOf(json);
   const list = cni === undefined ? undefined : member(cni, "labels");
   const labels: Record<string, string> = {};
   if (list === undefined || list === null) return labels;

@@ -184,7 +184,7 @@ function attachmentFields(attachment: Attachment) {
   return { podName: pod.name, podNamespace: pod.namespace, containerId, netns, ifName };
 }
 
-/** Those of the capability `ips` and the one of CNI_ARGS, each once. */
+/** Those of the configuration and the one of CNI_ARGS, each once. */
 function requestedIps(conf: NetConf, attachment: Attachment): string[] {
   const ips = conf.requestedIps.map(String);
   const { ip } = attachment.args;

@@ -136,6 +136,19 @@ const RPC_CASES: readonly {
     }],
   },
   {
+    name: "ADD asks for the addresses of args.cni",
+    env: {},
+    more: {
+      runtimeConfig: { ips: ["10.244.0.9/24"] },
+      args: { cni: { ips: ["10.244.0.10", "10.244.0.9"] } },
+    },
+    expected: ["addPod", {
+      ...ATTACHMENT,
+      labels: {},
+      requestedIps: ["10.244.0.9", "10.244.0.10"],
+    }],
+  },
+  {
     name: "ADD passes labels on",
     env: {},
     more: { args: { cni: { labels: [{ key: "app", value: "web" }] }, other: 1 } },
@@ -296,6 +309,18 @@ const REFUSED: readonly {
     env: { CNI_COMMAND: "CHECK", CNI_IFNAME: "eth1" },
     stdin: conf("1.1.0", { prevResult: RESULTS["1.1.0"] as JsonObject }),
     code: 7,
+  {
+    name: "ips of args.cni that are no list",
+    stdin: conf("1.0.0", { args: { cni: { ips: "10.0.0.1" } } }),
+    code: 7,
+    says: /args\.cni\.ips/,
+  },
+  {
+    name: "an address of args.cni",
+    stdin: conf("1.0.0", { args: { cni: { ips: ["10.0.0.1", "x"] } } }),
+    code: 7,
+    says: /args\.cni\.ips\[1\] "x"/,
+  },
     says: /no interface eth1/,
   },
   { name: "GC without the list", env: { CNI_COMMAND: "GC" }, code: 7, says: /valid-attachments/ },
