@@ -23,6 +23,8 @@ export interface Attachment {
 const CONTAINER_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** A container id is part of a file name in the spool. */
 const MAX_CONTAINER_ID_LENGTH = 200;
+/** The host's interface is named after so many of its characters; the agent adds none that is shorter. */
+const MIN_ADDED_CONTAINER_ID_LENGTH = 11;
 /** IFNAMSIZ with its terminating zero. */
 const MAX_IF_NAME_BYTES = 15;
 
@@ -49,6 +51,7 @@ export function decodeAttachment(command: CniCommand, getEnv: GetEnv): Attachmen
   const ifName = getEnv("CNI_IFNAME") ?? "";
   const netns = getEnv("CNI_NETNS") ?? "";
   const faults = [containerIdFault(containerId), ifNameFault(ifName)];
+  if (command === "ADD") faults.push(shortContainerIdFault(containerId));
   if (command !== "DEL") faults.push(netns === "" ? "CNI_NETNS is not set" : undefined);
   const found = faults.filter((fault) => fault !== undefined);
   if (found.length > 0) throw new CniError(CniCode.INVALID_ENVIRONMENT, found.join("; "));
@@ -65,6 +68,12 @@ export function containerIdFault(text: string): string | undefined {
   if (CONTAINER_ID.test(text)) return undefined;
   return `CNI_CONTAINERID ${JSON.stringify(text)} must start with a letter or digit ` +
     "and hold only letters, digits, '_', '.' and '-'";
+}
+
+function shortContainerIdFault(text: string): string | undefined {
+  if (text === "" || text.length >= MIN_ADDED_CONTAINER_ID_LENGTH) return undefined;
+  return `CNI_CONTAINERID ${JSON.stringify(text)} is shorter than ` +
+    `${MIN_ADDED_CONTAINER_ID_LENGTH} characters`;
 }
 
 /** @returns why a name is no name of an interface (dev_valid_name in net/core/dev.c), `undefined` when it is one. */

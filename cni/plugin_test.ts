@@ -242,6 +242,12 @@ const REFUSED: readonly {
   { name: "a hundred thousand brackets", stdin: "[".repeat(100_000), code: 6, says: /decode/ },
   { name: "no cniVersion", stdin: { name: "n" }, code: 1, says: /cniVersion is missing/ },
   { name: "cniVersion 7", stdin: { cniVersion: 7, name: "n" }, code: 6, says: /7/ },
+  {
+    name: "short container",
+    env: { CNI_CONTAINERID: "web-000001" },
+    code: 4,
+    says: /"web-000001".*11/,
+  },
   { name: "cniVersion one", stdin: conf("one"), code: 6, says: /"one"/ },
   { name: "cniVersion 0.2.0", stdin: conf("0.2.0"), code: 1, says: /0\.2\.0/ },
   { name: "cniVersion 1.2.0", stdin: conf("1.2.0"), code: 1, says: /1\.2\.0/ },
