@@ -71,7 +71,7 @@ export function toCniError(thrown: unknown): CniError {
   const code = thrown instanceof RpcError
     ? CODE_OF_RPC.get(thrown.code) ?? CniCode.INTERNAL
     : CniCode.INTERNAL;
-  return new CniError(code, message, hint(code), { cause: thrown });
+  return new CniError(code, message, hint(code, thrown), { cause: thrown });
 }
 
 /** @returns whether nobody answered in time, so that the call may be made again as it is. */
@@ -87,10 +87,10 @@ export function encodeError(error: CniError, version: string): Json {
   return json;
 }
 
-function hint(code: CniCode): string {
+function hint(code: CniCode, thrown: unknown): string {
   switch (code) {
     case CniCode.TRY_AGAIN_LATER:
-      return "novanet-agent does not answer; is it running, and is its dataplane? See `novanetctl status`.";
+      return retryHint(thrown);
     case CniCode.EXHAUSTED:
       return "See addresses in `novanetctl status`; a larger pod CIDR or fewer pods help.";
     case CniCode.PERMISSION:
@@ -100,4 +100,12 @@ function hint(code: CniCode): string {
     default:
       return "";
   }
+}
+
+/** A status that the agent answered has no cause; where it was not reached, or left, the cause says how. */
+function retryHint(thrown: unknown): string {
+  if (thrown instanceof RpcError && thrown.code !== RpcCode.DEADLINE_EXCEEDED && !thrown.cause) {
+    return `novanet-agent says: ${thrown.message}. See \`novanetctl status\`.`;
+  }
+  return "novanet-agent does not answer; is it running? See `novanetctl status`.";
 }

@@ -410,6 +410,30 @@ for (const { ready, degraded, code } of READINESS) {
 }
 
 Deno.test("DEL with the agent down is recorded and succeeds, once for each attachment", async () => {
+const RETRY_HINTS = [
+  {
+    name: "the agent's own words",
+    fault: new RpcError(14, "the dataplane does not answer"),
+    says: /^novanet-agent says: the dataplane does not answer\. /,
+  },
+  {
+    name: "no connection",
+    fault: new RpcError(14, "cannot connect", { cause: new Deno.errors.ConnectionRefused() }),
+    says: /^novanet-agent does not answer/,
+  },
+  { name: "no answer in time", fault: new RpcError(4, "late"), says: /^novanet-agent does not/ },
+] as const;
+
+for (const { name, fault, says } of RETRY_HINTS) {
+  Deno.test(`the details of code 11 with ${name}`, async () => {
+    const agent = new FakeAgent();
+    agent.fault = fault;
+    const error = JSON.parse((await call({}, conf("1.1.0"), agent)).stdout);
+    assert.equal(error.code, 11);
+    assert.match(error.details, says);
+  });
+}
+
   const root = Deno.makeTempDirSync();
   try {
     const agent = new FakeAgent();
