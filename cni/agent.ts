@@ -30,6 +30,8 @@ export type DelPod = Omit<AddPod, "labels" | "requestedIps">;
 
 /** CheckPod as the plugin asks for it. */
 export interface CheckPod extends DelPod {
+  /** Empty for any, as is the namespace. */
+  readonly podName: string;
   /** IPv4 addresses with prefix length that the interface must have. */
   readonly ips: readonly string[];
   /** Empty for any. */

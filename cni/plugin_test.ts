@@ -161,6 +161,23 @@ const RPC_CASES: readonly {
     expected: ["delPod", { ...ATTACHMENT, podName: "web-0", netns: "" }],
   },
   {
+    name: "DEL of a container whose id was too short for ADD",
+    env: { CNI_COMMAND: "DEL", CNI_CONTAINERID: "c1" },
+    expected: ["delPod", { ...ATTACHMENT, podName: "c1", containerId: "c1" }],
+  },
+  {
+    name: "CHECK by kubelet compares the pod's name",
+    env: { CNI_COMMAND: "CHECK", CNI_ARGS: "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0" },
+    more: { prevResult: RESULTS["1.1.0"] as JsonObject },
+    expected: ["checkPod", {
+      ...ATTACHMENT,
+      podName: "web-0",
+      podNamespace: "shop",
+      mac: "02:fe:0a:f4:00:05",
+      ips: ["10.244.0.5/24"],
+    }],
+  },
+  {
     name: "CHECK expects what prevResult lists for our interface",
     env: { CNI_COMMAND: "CHECK" },
     more: {
@@ -177,7 +194,13 @@ const RPC_CASES: readonly {
         ],
       },
     },
-    expected: ["checkPod", { ...ATTACHMENT, mac: "02:fe:0a:f4:00:05", ips: ["10.244.0.5/24"] }],
+    expected: ["checkPod", {
+      ...ATTACHMENT,
+      podName: "",
+      podNamespace: "",
+      mac: "02:fe:0a:f4:00:05",
+      ips: ["10.244.0.5/24"],
+    }],
   },
   {
     name: "GC passes the attachments on",
@@ -219,6 +242,12 @@ const REFUSED: readonly {
   },
   { name: "container ../x", env: { CNI_CONTAINERID: "../x" }, code: 4, says: /"\.\.\/x"/ },
   { name: "long container", env: { CNI_CONTAINERID: "a".repeat(201) }, code: 4, says: /200/ },
+  {
+    name: "short container",
+    env: { CNI_CONTAINERID: "web-000001" },
+    code: 4,
+    says: /"web-000001".*11/,
+  },
   { name: "interface ..", env: { CNI_IFNAME: ".." }, code: 4, says: /CNI_IFNAME "\.\."/ },
   { name: "interface a/b", env: { CNI_IFNAME: "a/b" }, code: 4, says: /"a\/b"/ },
   { name: "interface a b", env: { CNI_IFNAME: "a b" }, code: 4, says: /white space/ },
@@ -242,13 +271,13 @@ const REFUSED: readonly {
   { name: "a hundred thousand brackets", stdin: "[".repeat(100_000), code: 6, says: /decode/ },
   { name: "no cniVersion", stdin: { name: "n" }, code: 1, says: /cniVersion is missing/ },
   { name: "cniVersion 7", stdin: { cniVersion: 7, name: "n" }, code: 6, says: /7/ },
-  {
-    name: "short container",
-    env: { CNI_CONTAINERID: "web-000001" },
-    code: 4,
-    says: /"web-000001".*11/,
-  },
   { name: "cniVersion one", stdin: conf("one"), code: 6, says: /"one"/ },
+  { name: "cniVersion 1..0", stdin: conf("1..0"), code: 6, says: /"1\.\.0"/ },
+  { name: "cniVersion v1.0.0", stdin: conf("v1.0.0"), code: 6, says: /"v1\.0\.0"/ },
+  { name: "cniVersion 1.0.0.0", stdin: conf("1.0.0.0"), code: 6, says: /"1\.0\.0\.0"/ },
+  { name: "cniVersion 9.9", stdin: conf("9.9"), code: 1, says: /9\.9 is not supported/ },
+  { name: "cniVersion 2", stdin: conf("2"), code: 1, says: /2 is not supported/ },
+  { name: "cniVersion 1.1.0-rc1", stdin: conf("1.1.0-rc1"), code: 1, says: /1\.1\.0-rc1/ },
   { name: "cniVersion 0.2.0", stdin: conf("0.2.0"), code: 1, says: /0\.2\.0/ },
   { name: "cniVersion 1.2.0", stdin: conf("1.2.0"), code: 1, says: /1\.2\.0/ },
   { name: "no name", stdin: { cniVersion: "1.0.0" }, code: 7, says: /name is missing/ },
@@ -281,6 +310,18 @@ const REFUSED: readonly {
     says: /runtimeConfig\.ips/,
   },
   {
+    name: "ips of args.cni that are no list",
+    stdin: conf("1.0.0", { args: { cni: { ips: "10.0.0.1" } } }),
+    code: 7,
+    says: /args\.cni\.ips/,
+  },
+  {
+    name: "an address of args.cni",
+    stdin: conf("1.0.0", { args: { cni: { ips: ["10.0.0.1", "x"] } } }),
+    code: 7,
+    says: /args\.cni\.ips\[1\] "x"/,
+  },
+  {
     name: "an IPv6 address",
     stdin: conf("1.0.0", { runtimeConfig: { ips: ["fd00::1"] } }),
     code: 7,
@@ -291,12 +332,6 @@ const REFUSED: readonly {
     stdin: conf("1.0.0", { runtimeConfig: { ips: ["10.0.0.1/33"] } }),
     code: 7,
     says: /10\.0\.0\.1\/33/,
-  { name: "cniVersion 1..0", stdin: conf("1..0"), code: 6, says: /"1\.\.0"/ },
-  { name: "cniVersion v1.0.0", stdin: conf("v1.0.0"), code: 6, says: /"v1\.0\.0"/ },
-  { name: "cniVersion 1.0.0.0", stdin: conf("1.0.0.0"), code: 6, says: /"1\.0\.0\.0"/ },
-  { name: "cniVersion 9.9", stdin: conf("9.9"), code: 1, says: /9\.9 is not supported/ },
-  { name: "cniVersion 2", stdin: conf("2"), code: 1, says: /2 is not supported/ },
-  { name: "cniVersion 1.1.0-rc1", stdin: conf("1.1.0-rc1"), code: 1, says: /1\.1\.0-rc1/ },
   },
   {
     name: "labels",
@@ -315,18 +350,6 @@ const REFUSED: readonly {
     env: { CNI_COMMAND: "CHECK", CNI_IFNAME: "eth1" },
     stdin: conf("1.1.0", { prevResult: RESULTS["1.1.0"] as JsonObject }),
     code: 7,
-  {
-    name: "ips of args.cni that are no list",
-    stdin: conf("1.0.0", { args: { cni: { ips: "10.0.0.1" } } }),
-    code: 7,
-    says: /args\.cni\.ips/,
-  },
-  {
-    name: "an address of args.cni",
-    stdin: conf("1.0.0", { args: { cni: { ips: ["10.0.0.1", "x"] } } }),
-    code: 7,
-    says: /args\.cni\.ips\[1\] "x"/,
-  },
     says: /no interface eth1/,
   },
   { name: "GC without the list", env: { CNI_COMMAND: "GC" }, code: 7, says: /valid-attachments/ },
@@ -387,29 +410,6 @@ for (const { command, grpc, code } of AGENT_FAULTS) {
   });
 }
 
-const READINESS = [
-  { ready: true, degraded: false, code: undefined },
-  { ready: false, degraded: false, code: 50 },
-  { ready: false, degraded: true, code: 51 },
-  { ready: true, degraded: true, code: 51 },
-] as const;
-
-for (const { ready, degraded, code } of READINESS) {
-  Deno.test(`STATUS with ready ${ready}, degraded ${degraded} gives ${code ?? "no"} error`, async () => {
-    const agent = new FakeAgent();
-    agent.ready = { ready, degraded, reasons: ["dataplane not connected", "no pod CIDR"] };
-    const output = await call({ CNI_COMMAND: "STATUS" }, conf("1.1.0"), agent);
-    if (code === undefined) {
-      assert.deepEqual(output, { exitCode: 0, stdout: "", stderr: "" });
-      return;
-    }
-    const error = JSON.parse(output.stdout);
-    assert.equal(error.code, code);
-    assert.equal(error.details, "dataplane not connected; no pod CIDR");
-  });
-}
-
-Deno.test("DEL with the agent down is recorded and succeeds, once for each attachment", async () => {
 const RETRY_HINTS = [
   {
     name: "the agent's own words",
@@ -434,6 +434,29 @@ for (const { name, fault, says } of RETRY_HINTS) {
   });
 }
 
+const READINESS = [
+  { ready: true, degraded: false, code: undefined },
+  { ready: false, degraded: false, code: 50 },
+  { ready: false, degraded: true, code: 51 },
+  { ready: true, degraded: true, code: 51 },
+] as const;
+
+for (const { ready, degraded, code } of READINESS) {
+  Deno.test(`STATUS with ready ${ready}, degraded ${degraded} gives ${code ?? "no"} error`, async () => {
+    const agent = new FakeAgent();
+    agent.ready = { ready, degraded, reasons: ["dataplane not connected", "no pod CIDR"] };
+    const output = await call({ CNI_COMMAND: "STATUS" }, conf("1.1.0"), agent);
+    if (code === undefined) {
+      assert.deepEqual(output, { exitCode: 0, stdout: "", stderr: "" });
+      return;
+    }
+    const error = JSON.parse(output.stdout);
+    assert.equal(error.code, code);
+    assert.equal(error.details, "dataplane not connected; no pod CIDR");
+  });
+}
+
+Deno.test("DEL with the agent down is recorded and succeeds, once for each attachment", async () => {
   const root = Deno.makeTempDirSync();
   try {
     const agent = new FakeAgent();
