@@ -5,7 +5,7 @@ import { encodeMessage, MessageDecoder } from "./framing.ts";
 import { Http2Code, StreamError } from "./http2/error.ts";
 import type { Header } from "./http2/hpack.ts";
 import type { Http2Stream } from "./http2/stream.ts";
-import { type CallStatus, statusOf, timeoutHeader } from "./status.ts";
+import { type CallStatus, statusOf, timeoutHeader, timerMs } from "./status.ts";
 
 /** What a call needs beside its request. */
 export interface CallOptions {
@@ -73,7 +73,7 @@ class Call {
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => {
         this.#abandon(RpcCode.DEADLINE_EXCEEDED, `no answer to ${path} in ${timeoutMs} ms`);
-      }, timeoutMs);
+      }, timerMs(timeoutMs));
     }
     signal?.addEventListener("abort", this.#onAbort);
   }

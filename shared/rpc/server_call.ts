@@ -4,7 +4,7 @@ import { encodeMessage, MessageDecoder } from "./framing.ts";
 import { Http2Code } from "./http2/error.ts";
 import type { Header } from "./http2/hpack.ts";
 import type { Http2Stream } from "./http2/stream.ts";
-import { statusHeaders, timeoutMsOf } from "./status.ts";
+import { statusHeaders, timeoutMsOf, timerMs } from "./status.ts";
 
 const RESPONSE_HEADERS: readonly Header[] = [
   [":status", "200"],
@@ -28,7 +28,7 @@ export class ServerCall {
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => {
         this.abort(new RpcError(RpcCode.DEADLINE_EXCEEDED, "the client's deadline passed"));
-      }, timeoutMs);
+      }, timerMs(timeoutMs));
     }
   }
 

@@ -56,8 +56,15 @@ export function timeoutMsOf(header: string | undefined): number | undefined {
   return unitMs === undefined ? undefined : Number(digits) * unitMs;
 }
 
-/** The grpc-timeout header for a time in milliseconds: at most 8 digits. */
+/** The grpc-timeout header for a time in milliseconds, or for three years when it is longer: at most 8 digits. */
 export function timeoutHeader(timeoutMs: number): string {
   const wholeMs = Math.max(1, Math.ceil(timeoutMs));
-  return wholeMs <= 99_999_999 ? `${wholeMs}m` : `${Math.ceil(wholeMs / 1000)}S`;
+  return wholeMs <= 99_999_999
+    ? `${wholeMs}m`
+    : `${Math.min(Math.ceil(wholeMs / 1000), 99_999_999)}S`;
+}
+
+/** What setTimeout takes: a longer time would be over at once. */
+export function timerMs(timeoutMs: number): number {
+  return Math.min(timeoutMs, 2 ** 31 - 1);
 }
