@@ -92,6 +92,11 @@ const BAD: [what: string, change: Record<string, unknown>, text: RegExp][] = [
   ["no interface", { ifName: "" }, /if_name/],
   ["a long interface", { ifName: "interface-name-16" }, /if_name/],
   ["a netns that is not there", { netns: "/run/netns/none" }, /netns "\/run\/netns\/none"/],
+  ["the node's netns", { netns: "/proc/self/ns/net" }, /netns "\/proc\/self.*of the node/],
+  ["a file as netns", { netns: "/etc/hostname" }, /netns "\/etc.*is no network namespace/],
+  ["a directory as netns", { netns: "/etc" }, /netns "\/etc": is no network namespace/],
+  ["a device as netns", { netns: "/dev/null" }, /netns .*is no network namespace/],
+  ["another namespace", { netns: "/proc/self/ns/mnt" }, /netns .*is no network namespace/],
   ["an address outside", { requestedIps: ["192.0.2.1"] }, /192\.0\.2\.1.*outside/],
   ["the gateway's address", { requestedIps: ["10.244.0.1"] }, /gateway/],
   ["an address that is none", { requestedIps: ["10.244.0"] }, /requested_ips "10\.244\.0"/],
@@ -115,6 +120,21 @@ Deno.test("bad requests name the field and its value", async (test) => {
   };
   await fails(lab.control.addPod(other), RpcCode.FAILED_PRECONDITION, /10\.244\.0\.77.*in use/);
   assert.deepEqual((await lab.ext.listPods({})).pods.map(({ ip }) => ip), ["10.244.0.77"]);
+});
+
+Deno.test("an interface that the pod has already is said to be in the way, and stays", async () => {
+  await using lab = await AgentLab.start();
+  const netns = await lab.lab.addNetns();
+  await netns.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "mine"]);
+  const request = podRequest("web", netns.path);
+  await fails(lab.control.addPod(request), RpcCode.FAILED_PRECONDITION, /interface eth0.*if_name/);
+  await netns.run(["ip", "link", "show", "mine"]);
+  await lab.control.addPod({ ...request, ifName: "net1" });
+  const other = { ...request, containerId: "other-0123456789", ifName: "net1" };
+  const text = /interface net1.*container web-0123456789abcdef.*DEL/;
+  await fails(lab.control.addPod(other), RpcCode.FAILED_PRECONDITION, text);
+  assert.deepEqual((await lab.ext.listPods({})).pods.map(({ ifName }) => ifName), ["net1"]);
+  assert.equal(hostLinks(lab).length, 1);
 });
 
 Deno.test("fifty pods at once, killed agent, all there again, all deleted, nothing left", async () => {

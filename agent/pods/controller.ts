@@ -1,5 +1,5 @@
 import { getLogger } from "../../shared/log.ts";
-import { toRpcError } from "../../shared/rpc/errors.ts";
+import { failedPrecondition, toRpcError } from "../../shared/rpc/errors.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
 import { attachPrograms, type EndpointBook, forgetPrograms } from "../enforce/endpoint_book.ts";
@@ -146,8 +146,20 @@ export class PodController {
     return registry.update(pod, { hostIfindex: network.create(pod) });
   }
 
+  /** Another's interface in the pod is not ours to take away. */
+  #checkFree({ netns, netnsId, ifName }: AddPodSpec): void {
+    const { registry, network } = this.#options;
+    if (!network.hasLink(netns, ifName)) return;
+    const owner = registry.list().find((pod) => pod.netnsId === netnsId && pod.ifName === ifName);
+    const remedy = owner === undefined
+      ? "remove that interface, or ask for another if_name"
+      : `it belongs to container ${owner.containerId}: delete that first (CNI DEL)`;
+    throw failedPrecondition(`netns ${netns} has an interface ${ifName} already; ${remedy}`);
+  }
+
   async #create(spec: AddPodSpec): Promise<Attachment> {
     const { registry, network, link, endpoints, enforcer } = this.#options;
+    this.#checkFree(spec);
     await link.call(() => Promise.resolve());
     await using undo = new AsyncDisposableStack();
     const identityLabels = enforcer.identityLabels(spec);

@@ -60,6 +60,12 @@ export class PodNetwork implements Disposable {
     return this.#host.linkFind(name) !== undefined;
   }
 
+  /** Whether a network namespace has an interface of that name. @throws {NetlinkError | SysError} */
+  hasLink(netns: string, ifName: string): boolean {
+    using inside = RtnetlinkSocket.openIn(netns);
+    return inside.linkFind(ifName) !== undefined;
+  }
+
   /**
    * Makes the veth pair and sets up the pod's end; the host's end stays down, so that nothing passes.
    * @returns index of the host's end

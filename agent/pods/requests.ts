@@ -1,5 +1,7 @@
 import type { AddPodRequest, DelPodRequest } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { isErrno } from "../../shared/ffi/errno.ts";
 import { Ipv4, NetParseError } from "../../shared/net/mod.ts";
+import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import { netnsIdentity } from "../../shared/netns/mod.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { Labels } from "../identity/mod.ts";
@@ -68,6 +70,29 @@ export function netnsIdentityIfThere(path: string): string | undefined {
 }
 
 function findNetns(path: string): string {
+  const [identity, own] = [existing(path), netnsIdentity()];
+  if (identity === own) {
+    throw invalidArgument("netns", path, "is the network namespace of the node, not of a pod");
+  }
+  if (deviceOf(identity) !== deviceOf(own)) {
+    throw invalidArgument("netns", path, "is no network namespace");
+  }
+  try {
+    RtnetlinkSocket.openIn(path).close();
+  } catch (cause) {
+    // A namespace of another kind.
+    if (!isErrno(cause, "EINVAL")) throw cause;
+    throw invalidArgument("netns", path, "is no network namespace");
+  }
+  return identity;
+}
+
+/** All namespaces are on one device; nothing else is. */
+function deviceOf(identity: string): string {
+  return identity.replace(/:.*/, "");
+}
+
+function existing(path: string): string {
   try {
     return netnsIdentity(path);
   } catch (cause) {
