@@ -33,7 +33,7 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
       pods: registry.list().toSorted(byName).map((pod) => podInfo(pod, registry.identityId(pod))),
     }),
     capturePod: ({ namespace, name, snaplen, maxPackets }, { signal }) => {
-      const pod = registry.byPod(namespace, name).find(({ state }) => state === "ready");
+      const pod = firstInterface(registry.byPod(namespace, name));
       if (pod === undefined) return failingStream(notFound(`pod ${namespace}/${name}`));
       return capturePackets({
         netns: pod.netns,
@@ -46,6 +46,13 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
     },
     getSysdump: () => sysdump(parts),
   };
+}
+
+/** Of a pod whose sandbox was made anew while the old one is still there, the new one's. */
+function firstInterface(attachments: readonly Attachment[]): Attachment | undefined {
+  const ready = attachments.filter(({ state }) => state === "ready");
+  const newest = ready.at(-1)?.containerId;
+  return ready.find(({ containerId }) => containerId === newest);
 }
 
 function byName(a: Attachment, b: Attachment): number {
