@@ -34,7 +34,7 @@ import type { Sizes } from "./sizes.ts";
 /** Options of {@linkcode startDaemon}. */
 export interface DaemonOptions {
   readonly socket: string;
-  /** An existing directory on a bpf file system. */
+  /** A directory on a bpf file system, made when it is not there. */
   readonly pinDir: string;
   readonly sizes: Sizes;
   /** Undefined: as configured. */
@@ -56,7 +56,7 @@ export interface Daemon {
 /**
  * Adopts what is pinned, loads what is not, and serves.
  *
- * @throws LockedError, ListenError, VerifierError, PinMismatchError, SysError
+ * @throws LockedError, PinDirError, ListenError, VerifierError, PinMismatchError, SysError
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const start = performance.now();

@@ -467,23 +467,25 @@ function big(_key: string, value: unknown): unknown {
 
 Deno.test("one dataplane for a pin directory and a socket; SIGTERM leaves all, --cleanup takes all", async () => {
   await withDataplane(async (test) => {
-    const { lab, node } = test;
+    const { node } = test;
     await addPods(test);
     const dataplane = node.executable("novanet-dataplane");
     const inNode = ["nsenter", `--net=${node.netns.path}`, "--", dataplane];
     const here = [`--pin-dir=${node.pinDir}`, `--socket=${node.socket("dataplane.sock")}`];
-    const attempts: [flags: string[], text: RegExp][] = [
-      [[`--pin-dir=${node.pinDir}`, `--socket=${node.dir}/other.sock`], /bpf\/novanet is in use/],
-      [
-        [`--pin-dir=${node.pinDir}2`, here[1] ?? ""],
-        /dataplane\.sock\.lock is in use by process \d/,
-      ],
-      [[...here, "--cleanup"], /is in use by another novanet-dataplane/],
+    const inUse = (path: string) =>
+      `novanet-dataplane: ${path} is in use by another novanet-dataplane ` +
+      `(process ${node.dataplane.pid})\n`;
+    const attempts: [flags: string[], held: string][] = [
+      [[`--pin-dir=${node.pinDir}`, `--socket=${node.dir}/new/other.sock`], node.pinDir],
+      [[`--pin-dir=${node.pinDir}2`, here[1] ?? ""], node.socket("dataplane.sock")],
+      [[...here, "--cleanup"], node.pinDir],
     ];
-    for (const [flags, text] of attempts) {
-      const { code, stderr } = await tryCommand([...inNode, ...flags]);
-      assert.equal(code, 1, flags.join(" "));
-      assert.match(stderr, text);
+    for (const [flags, held] of attempts) {
+      const { code, stderr, stdout } = await tryCommand([...inNode, ...flags]);
+      assert.deepEqual([code, stdout, stderr], [1, "", inUse(held)], flags.join(" "));
+    }
+    for (const path of [`${node.dir}/new`, `${node.pinDir}2`]) {
+      assert.throws(() => Deno.statSync(path), Deno.errors.NotFound);
     }
     node.dataplane.signal("SIGTERM");
     assert.equal((await node.dataplane.wait()).code, 0);
@@ -501,8 +503,5 @@ Deno.test("one dataplane for a pin directory and a socket; SIGTERM leaves all, -
     assert.doesNotMatch(net, /pod_(e|in)gress/);
     const again = await tryCommand([...inNode, ...here, "--cleanup"]);
     assert.deepEqual([again.code, again.stdout], [0, "nothing to remove\n"]);
-    lab.defer(() => {
-      Deno.removeSync(`${node.pinDir}2`);
-    });
   });
 });

@@ -5,7 +5,8 @@ import { versionLine } from "../shared/version.ts";
 import { cleanUp } from "./cleanup.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { FlagError, type Flags, helpText, parseFlags } from "./flags.ts";
-import { missing, preparePinDir, readMachineFacts } from "./preflight.ts";
+import { LockedError, PinDirError } from "./lock.ts";
+import { missing, readMachineFacts } from "./preflight.ts";
 
 /** Exit codes, as the help page lists them. */
 const EXIT = { DONE: 0, FAILED: 1, BAD_FLAGS: 2, MACHINE_LACKS: 3 } as const;
@@ -44,10 +45,8 @@ function clean(flags: Flags): number {
 }
 
 async function serve(flags: Flags): Promise<number> {
+  // Only a machine that has all of it is changed.
   const problems = missing(readMachineFacts());
-  // Only a machine that has the rest is changed.
-  const pinProblem = problems.length === 0 ? preparePinDir(flags.pinDir) : undefined;
-  if (pinProblem !== undefined) problems.push(pinProblem);
   for (const problem of problems) log.error(problem);
   if (problems.length > 0) return EXIT.MACHINE_LACKS;
 
@@ -57,6 +56,20 @@ async function serve(flags: Flags): Promise<number> {
   log.info("stopping; programs and maps stay", { signal });
   await daemon.stop();
   return EXIT.DONE;
+}
+
+/** Says why it failed; what a person can mend in one line. */
+function report(error: unknown): number {
+  if (error instanceof LockedError) {
+    console.error(`novanet-dataplane: ${error.message}`);
+    return EXIT.FAILED;
+  }
+  if (error instanceof PinDirError) {
+    log.error(error.message);
+    return EXIT.MACHINE_LACKS;
+  }
+  log.error("failed", { error });
+  return EXIT.FAILED;
 }
 
 /** Resolves with the first signal that asks to stop. */
@@ -73,7 +86,6 @@ let exitCode: number;
 try {
   exitCode = await main(Deno.args);
 } catch (error) {
-  log.error("failed", { error });
-  exitCode = EXIT.FAILED;
+  exitCode = report(error);
 }
 Deno.exit(exitCode);
