@@ -1,6 +1,9 @@
 import type { EBPFServices } from "../../shared/gen/novanet/v1/ebpf_services_pb.ts";
+import { Cidr, Ipv4, NetParseError } from "../../shared/net/mod.ts";
 import { invalidArgument, unimplemented } from "../../shared/rpc/errors.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
+
+const MAX_PORT = 65_535;
 
 /** EBPFServices while none of its features exist: changes are refused, listings are empty. */
 export const ebpfServices: ServiceImpl<typeof EBPFServices> = {
@@ -13,17 +16,26 @@ export const ebpfServices: ServiceImpl<typeof EBPFServices> = {
     throw unimplemented("DisableSockmap");
   },
   getSockmapStats: () => ({}),
-  addMeshRedirect: () => {
+  addMeshRedirect: ({ ip, port, redirectPort }) => {
+    checkAddress(ip);
+    checkPort("port", port);
+    checkPort("redirect_port", redirectPort);
     throw unimplemented("AddMeshRedirect");
   },
-  removeMeshRedirect: () => {
+  removeMeshRedirect: ({ ip, port }) => {
+    checkAddress(ip);
+    checkPort("port", port);
     throw unimplemented("RemoveMeshRedirect");
   },
   listMeshRedirects: () => ({}),
-  configureRateLimit: () => {
+  configureRateLimit: ({ cidr, rate, burst }) => {
+    checkCidr(cidr);
+    if (rate === 0) throw invalidArgument("rate", rate, "must not be 0");
+    if (burst === 0) throw invalidArgument("burst", burst, "must not be 0");
     throw unimplemented("ConfigureRateLimit");
   },
-  removeRateLimit: () => {
+  removeRateLimit: ({ cidr }) => {
+    checkCidr(cidr);
     throw unimplemented("RemoveRateLimit");
   },
   getRateLimitStats: () => ({}),
@@ -34,6 +46,29 @@ export const ebpfServices: ServiceImpl<typeof EBPFServices> = {
 function checkPod(podNamespace: string, podName: string): void {
   if (podNamespace === "") throw invalidArgument("pod_namespace", "", "must not be empty");
   if (podName === "") throw invalidArgument("pod_name", "", "must not be empty");
+}
+
+function checkAddress(ip: string): void {
+  parsed("ip", ip, () => Ipv4.parse(ip));
+}
+
+function checkCidr(cidr: string): void {
+  parsed("cidr", cidr, () => Cidr.parse(cidr));
+}
+
+function parsed(field: string, value: string, parse: () => unknown): void {
+  try {
+    parse();
+  } catch (cause) {
+    if (!(cause instanceof NetParseError)) throw cause;
+    throw invalidArgument(field, value, cause.why);
+  }
+}
+
+function checkPort(field: string, port: number): void {
+  if (port < 1 || port > MAX_PORT) {
+    throw invalidArgument(field, port, `must be from 1 to ${MAX_PORT}`);
+  }
 }
 
 /** There are no backends: no tick has an event. */
