@@ -300,7 +300,9 @@ export class LabNode {
   /** The names of the policy rules that the dataplane enforces now. */
   async ruleNames(): Promise<string[]> {
     const dataplane = this.client(DataplaneExt, "dataplane.sock");
-    return Object.values((await dataplane.listPolicyEntries({})).ruleNames);
+    const { policies, ruleNames } = await dataplane.listPolicyEntries({});
+    // A name is known a moment before the first entry of its rule is in force.
+    return [...new Set(policies.map(({ ruleId }) => ruleNames[ruleId] ?? ""))];
   }
 
   /** Waits until the names of the rules in force satisfy a condition. @throws {EventuallyError} */
