@@ -86,6 +86,7 @@ static long collect_drop(void *map, const void *key, void *value, void *context)
 		return 0;
 	}
 	drop->last_report = c->now;
+	drop->early_reports = 0;
 	event = reserve_event();
 	if (event) {
 		fill_drop_event(event, key, drop, packets, bytes);

@@ -63,7 +63,9 @@ static __always_inline void fill_drop_event(struct flow_event *event, const stru
 	event->bytes = bytes;
 }
 
-/* Counts the drop and reports it: the first of its kind at once, those after it in one event per interval. */
+/* Counts the drop and reports it: the first of its kind at once, and so a few further attempts from other ports; the
+ * rest in one event per interval.
+ */
 __noinline int drop_packet(const struct datapath_state *state, const struct packet *p, const struct drop *drop)
 {
 	struct drop_flow_value *value, fresh = {};
@@ -94,14 +96,22 @@ __noinline int drop_packet(const struct datapath_state *state, const struct pack
 	key.icmp_code = p->icmp_code;
 	value = bpf_map_lookup_elem(&DROP_FLOWS, &key);
 	if (value) {
+		__u32 another_attempt = value->src_port != p->src_port;
+
 		value->src_port = p->src_port;
 		value->tcp_flags = p->tcp_flags;
 		__sync_fetch_and_add(&value->packets, drop->packets);
 		__sync_fetch_and_add(&value->bytes, drop->bytes);
 		/* Signed: another CPU's clock may have been read later than ours. */
-		if ((__s32)(now - value->last_report) < (__s32)state->flow_interval_jiffies)
-			return TC_ACT_SHOT;
-		value->last_report = now;
+		if ((__s32)(now - value->last_report) < (__s32)state->flow_interval_jiffies) {
+			/* Somebody who tries again while watching the drops wants to see it: a few times an interval. */
+			if (!another_attempt || value->early_reports >= DROP_EARLY_REPORTS)
+				return TC_ACT_SHOT;
+			value->early_reports++;
+		} else {
+			value->last_report = now;
+			value->early_reports = 0;
+		}
 		packets = __sync_lock_test_and_set(&value->packets, 0);
 		bytes = __sync_lock_test_and_set(&value->bytes, 0);
 		if (!packets)

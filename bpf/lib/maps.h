@@ -333,6 +333,8 @@ struct {
 	__uint(max_entries, 8388608);
 } FLOW_EVENTS SEC(".maps");
 
+enum { DROP_EARLY_REPORTS = 8 };
+
 /* Drops have no conntrack entry; they are aggregated here. The source port is left out, so that a client that tries
  * again from another port is the same denied flow.
  */
@@ -357,7 +359,7 @@ struct drop_flow_value {
 	__u32 last_report;
 	__u16 src_port;
 	__u8 tcp_flags;
-	__u8 pad;
+	__u8 early_reports; /* in this interval, beside its first and last */
 };
 
 struct {

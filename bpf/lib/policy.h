@@ -156,10 +156,8 @@ static __always_inline __u32 highest_bit(__u32 bits)
 }
 
 /* Tries the port prefix lengths in `lengths` (bit n: length n), the longest first, until an entry is found. */
-__noinline int try_lengths(struct decision *d, __u32 level, __u32 protocol, __u32 lengths)
+static __always_inline void try_lengths(struct decision *d, __u32 level, __u32 protocol, __u32 lengths)
 {
-	if (!d)
-		return 0;
 	for (int i = 0; i < 17; i++) {
 		__u32 length;
 
@@ -169,7 +167,6 @@ __noinline int try_lengths(struct decision *d, __u32 level, __u32 protocol, __u3
 		lengths &= ~(1u << length);
 		try_shape(d, level, protocol, length);
 	}
-	return 0;
 }
 
 __noinline int try_level(struct decision *d, __u32 level)

@@ -265,6 +265,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 			 struct conntrack_value *old)
 {
 	struct conntrack_value fresh = {}, *entry;
+	struct conntrack_key key; /* Linux 6.1 takes no other memory than the stack for a map's key */
 	const struct packet *p;
 	long error;
 	int reason;
@@ -272,6 +273,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	if (!state || !v)
 		return DROP_REASON_INTERNAL_ERROR;
 	p = &v->packet;
+	key = v->key;
 	if (only_answers(p))
 		return DROP_REASON_CONNTRACK_INVALID;
 	v->reply = 0;
@@ -294,7 +296,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	fresh.bytes[0] = v->bytes;
 	fresh.packets[0] = v->packets;
 	fresh.tcp_flags[0] = p->tcp_flags & TCP_REPORTED;
-	error = store_flow(state, &v->key, &fresh, old);
+	error = store_flow(state, &key, &fresh, old);
 	if (error == -EEXIST)
 		return 0; /* another CPU opened it with another packet at this moment; this one is not counted */
 	if (error) {
@@ -303,9 +305,9 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	}
 	if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
 		return 0;
-	entry = bpf_map_lookup_elem(&CONNTRACK, &v->key); /* the stored counters are those that the event takes */
+	entry = bpf_map_lookup_elem(&CONNTRACK, &key); /* the stored counters are those that the event takes */
 	if (entry)
-		report_flow(entry, &v->key, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
+		report_flow(entry, &key, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
 	return 0;
 }
 
