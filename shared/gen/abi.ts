@@ -447,7 +447,7 @@ export const DropFlowKeyCodec: Codec<DropFlowKey> = codec(
   }),
 );
 
-/** struct drop_flow_value, 32 bytes (without pad) */
+/** struct drop_flow_value, 32 bytes */
 export interface DropFlowValue {
   readonly bytes: bigint;
   readonly packets: bigint;
@@ -456,6 +456,7 @@ export interface DropFlowValue {
   readonly lastReport: number;
   readonly srcPort: number;
   readonly tcpFlags: number;
+  readonly earlyReports: number;
 }
 
 /** Where the members of struct drop_flow_value are, in bytes. */
@@ -468,6 +469,7 @@ export const DropFlowValueLayout = {
   lastReport: 24,
   srcPort: 28,
   tcpFlags: 30,
+  earlyReports: 31,
 } as const;
 
 /** Struct drop_flow_value as bytes. */
@@ -481,6 +483,7 @@ export const DropFlowValueCodec: Codec<DropFlowValue> = codec(
     view.setUint32(at + 24, value.lastReport, true);
     view.setUint16(at + 28, value.srcPort, true);
     view.setUint8(at + 30, value.tcpFlags);
+    view.setUint8(at + 31, value.earlyReports);
   },
   (view, at) => ({
     bytes: view.getBigUint64(at + 0, true),
@@ -490,6 +493,7 @@ export const DropFlowValueCodec: Codec<DropFlowValue> = codec(
     lastReport: view.getUint32(at + 24, true),
     srcPort: view.getUint16(at + 28, true),
     tcpFlags: view.getUint8(at + 30),
+    earlyReports: view.getUint8(at + 31),
   }),
 );
 

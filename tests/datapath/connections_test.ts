@@ -411,6 +411,24 @@ Deno.test("events: a drop is told at once, its like once an interval", async () 
   );
 });
 
+Deno.test("events: attempts from other ports are told at once, a few times an interval", async () => {
+  await using world = await makeWorld();
+  isolateB(world);
+  const { a, datapath } = world;
+  datapath.set({ flowIntervalJiffies: 1_000_000 });
+  for (let attempt = 0; attempt < 20; attempt++) {
+    datapath.run(
+      "pod_egress",
+      sent(a, B, tcp({ srcPort: 1000 + attempt, dstPort: 80, flags: "S" })),
+      a,
+    );
+  }
+  assert.deepEqual(datapath.events().map(({ packets }) => Number(packets)), Array(9).fill(1));
+  datapath.set({ flowIntervalJiffies: 0 });
+  datapath.collect();
+  assert.deepEqual(datapath.events().map(({ packets }) => Number(packets)), [11]);
+});
+
 Deno.test("events by level", async (t) => {
   for (
     const [flowLevel, expected] of [[0, []], [1, [DROP]], [2, [NEW, DROP]], [3, [
