@@ -110,6 +110,20 @@ Deno.test("a pod whose labels change is never under neither policy", async () =>
   assert.equal((sizes[0] ?? 0) > (sizes[1] ?? 0), true);
 });
 
+Deno.test("a pod whose labels change while it is added opens with the new identity only", async () => {
+  await using lab = await AgentLab.start({}, { "web.yaml": POLICY, "pod.yaml": POD });
+  const held = lab.dataplane.holdUpsert();
+  const added = lab.addPod("web");
+  await held.reached;
+  const relabelled = POD.replace("app: web", "app: web, tier: x");
+  Deno.writeTextFileSync(`${lab.manifests}/pod.yaml`, relabelled);
+  await eventually(async () => (await lab.ext.listPods({})).pods[0]?.labels.tier === "x");
+  held.letGo();
+  const { answer } = await added;
+  const endpoint = lab.dataplane.endpoints.get(Ipv4.parse(answer.ip).value);
+  assert.equal(endpoint?.identityId, (await lab.ext.listPods({})).pods[0]?.identityId);
+});
+
 Deno.test("flows: named, filtered, and streams end with the client", async () => {
   await using lab = await AgentLab.start();
   const [a, b] = [await lab.addPod("a"), await lab.addPod("b")];

@@ -6,6 +6,7 @@ import { diffEndpoints, type Endpoint, endpointMessage } from "../dataplane/endp
 import { labelKey } from "../identity/mod.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import type { Attachment } from "../state/mod.ts";
+import { allSettled } from "./settled.ts";
 
 /** novanet.v1.ReservedIdentity RESERVED_IDENTITY_HOST. */
 const HOST_IDENTITY = 1;
@@ -52,10 +53,13 @@ export class EndpointBook {
 
   /** Ready pods whose identity is not the one that the dataplane has. */
   stale(): Attachment[] {
-    return this.#ready().filter((pod) => {
-      const sent = this.#sent.get(pod.ip.value);
-      return sent !== undefined && sent.identityId !== this.#sources.registry.identityId(pod);
-    });
+    return this.#ready().filter((pod) => this.isStale(pod));
+  }
+
+  /** Whether a pod's identity is not the one that the dataplane has. */
+  isStale(pod: Attachment): boolean {
+    const sent = this.#sent.get(pod.ip.value);
+    return sent !== undefined && sent.identityId !== this.#sources.registry.identityId(pod);
   }
 
   /** Whether the identity that the dataplane has of a pod stands for other labels by now. */
@@ -118,7 +122,7 @@ export class EndpointBook {
 
 /** Puts the datapath on both hooks of a pod's host interface. Safe to repeat. */
 export async function attachPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
-  await Promise.all(
+  await allSettled(
     [AttachType.ATTACH_TC_INGRESS, AttachType.ATTACH_TC_EGRESS]
       .map((attachType) => calls.control.attachProgram({ interfaceName, attachType })),
   );

@@ -4,6 +4,7 @@ import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
 import { attachPrograms, type EndpointBook, forgetPrograms } from "../enforce/endpoint_book.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
+import { allSettled } from "../enforce/settled.ts";
 import { type Attachment, attachmentId, type AttachmentKey } from "../state/mod.ts";
 import { KeyedLock } from "./keyed_lock.ts";
 import type { PodNetwork } from "./network.ts";
@@ -172,20 +173,21 @@ export class PodController {
     undo.defer(() => link.callIfConnected((calls) => forgetPrograms(calls, pod.hostIfName)));
     undo.defer(() => network.remove(pod));
     const hostIfindex = network.create(pod);
-    await Promise.all([
+    await allSettled([
       enforcer.apply(),
       link.call((calls) => attachPrograms(calls, pod.hostIfName)),
     ]);
-    pod = { ...(registry.get(pod) ?? pod), hostIfindex };
     undo.defer(() => link.callIfConnected((calls) => endpoints.remove(calls, pod.ip)));
-    await link.call((calls) => endpoints.upsert(calls, endpoints.endpointOf(pod)));
+    do {
+      pod = { ...(registry.get(pod) ?? pod), hostIfindex };
+      await link.call((calls) => endpoints.upsert(calls, endpoints.endpointOf(pod)));
+      // Labels that changed meanwhile are another identity: its policy comes first.
+    } while (endpoints.isStale(pod) && await enforcer.apply().then(() => true));
     rest = true;
     network.activate(pod);
     pod = registry.update(pod, { state: "ready", hostIfindex });
     undo.move();
     await this.#untilRunning(pod);
-    // Labels may have changed since the endpoint was sent.
-    if (endpoints.stale().length > 0) enforcer.applyInBackground();
     log.info("pod added", { ...podFields(pod), identity: registry.identityId(pod) });
     return pod;
   }

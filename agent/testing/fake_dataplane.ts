@@ -29,6 +29,7 @@ export class FakeDataplane implements AsyncDisposable {
   readonly #failures = new Map<string, number>();
   readonly #flows = new Set<BoundedQueue<FlowEvent>>();
   #server: RpcServer | undefined;
+  #held: () => Promise<void> = () => Promise.resolve();
 
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
@@ -60,6 +61,17 @@ export class FakeDataplane implements AsyncDisposable {
     this.#failures.set(method, times);
   }
 
+  /** Holds back the next call of upsertEndpoint until it is let go. */
+  holdUpsert(): { readonly reached: Promise<void>; letGo(): void } {
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    this.#held = () => {
+      this.#held = () => Promise.resolve();
+      reached.resolve();
+      return gate.promise;
+    };
+    return { reached: reached.promise, letGo: gate.resolve };
+  }
+
   /** Sends a flow event to all subscribers. */
   emit(event: FlowEvent): void {
     for (const queue of this.#flows) queue.push(event);
@@ -85,7 +97,8 @@ export class FakeDataplane implements AsyncDisposable {
         for (const [key, value] of Object.entries(entries)) this.config.set(Number(key), value);
         return {};
       },
-      upsertEndpoint: (request: Omit<EndpointInfo, "$typeName" | "$unknown">) => {
+      upsertEndpoint: async (request: Omit<EndpointInfo, "$typeName" | "$unknown">) => {
+        await this.#held();
         this.#note("upsertEndpoint", `${request.ip} ${request.identityId}`);
         const { ip, ifindex, mac, identityId, podName, namespace, nodeIp } = request;
         this.endpoints.set(ip, { ip, ifindex, mac, identityId, podName, namespace, nodeIp });
