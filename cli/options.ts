@@ -106,7 +106,7 @@ const filters = object("Filters", {
   ),
 });
 
-const commands = {
+const looks = {
   status: define("status", "Show the node's state", {
     what:
       `Shows the agent's state: addresses, connections, how full the tables are, what stands in the way of traffic. 
@@ -222,26 +222,65 @@ down it holds what the other one says.`,
   ),
 };
 
+const TOPICS = [...Object.keys(looks), "version", "help", "completion"];
+const SHELLS = ["bash", "zsh", "fish"] as const;
+
+/** Of the program itself. They are commands as others are, so that they take the options of every command. */
+const others = {
+  version: define("version", "Show the version", {
+    what: `Shows version, commit and Deno version of novanetctl. It asks no daemon.`,
+    examples: ["novanetctl version", "novanetctl version -o json"],
+  }, object({ command: constant("version") })),
+  help: define(
+    "help",
+    "Show help",
+    {
+      what: `Shows what --help shows, of the program or of one command.`,
+      examples: ["novanetctl help", "novanetctl help flows"],
+    },
+    object({
+      command: constant("help"),
+      topic: optional(
+        argument(choice(TOPICS, { metavar: "COMMAND" }), {
+          description: message`The command; the whole program when not given.`,
+        }),
+      ),
+    }),
+  ),
+  completion: define(
+    "completion",
+    "Print a script for a shell's completion",
+    {
+      what: `Prints what makes a shell complete commands, options and their values.`,
+      examples: [
+        "novanetctl completion bash > /etc/bash_completion.d/novanetctl",
+        "novanetctl completion zsh > /usr/local/share/zsh/site-functions/_novanetctl",
+        "novanetctl completion fish > ~/.config/fish/completions/novanetctl.fish",
+      ],
+    },
+    object({
+      command: constant("completion"),
+      shell: argument(choice(SHELLS, { metavar: "SHELL" }), {
+        description: message`The shell.`,
+      }),
+    }),
+  ),
+};
+
 const parser = merge(
   or(
-    group("Look", or(commands.status, commands.flows, commands.drops, commands.metrics)),
-    group(
-      "List",
-      or(
-        commands.policy,
-        commands.identity,
-        commands.pods,
-        commands.tunnels,
-        commands.egress,
-      ),
-    ),
-    group("Collect", or(commands.capture, commands.sysdump)),
+    group("Look", or(looks.status, looks.flows, looks.drops, looks.metrics)),
+    group("List", or(looks.policy, looks.identity, looks.pods, looks.tunnels, looks.egress)),
+    group("Collect", or(looks.capture, looks.sysdump)),
+    group("Other", or(others.version, others.help, others.completion)),
   ),
   globals,
 );
 
+type Parsed = InferValue<typeof parser>;
+
 /** The command line, parsed; `command` says which command's options are there. */
-export type Options = InferValue<typeof parser>;
+export type Options = Exclude<Parsed, { readonly command: "help" | "completion" }>;
 
 /** Options that every command has. */
 export type GlobalOptions = InferValue<typeof globals>;
@@ -249,8 +288,8 @@ export type GlobalOptions = InferValue<typeof globals>;
 /** Options of one command. */
 export type OptionsOf<C extends Options["command"]> = Extract<Options, { readonly command: C }>;
 
-/** Names of the commands with options of their own, in the order of the help. */
-export const COMMAND_NAMES = Object.keys(commands) as (keyof typeof commands)[];
+/** Names of the commands, in the order of docs/cli.md. */
+export const COMMAND_NAMES = [...Object.keys(looks), ...Object.keys(others)] as Parsed["command"][];
 
 /** Help, version, completion or a wrong command line: all that is left to do is to print it. */
 export interface Finished {
@@ -269,6 +308,23 @@ export function parseArgs(
   args: readonly string[],
   columns?: number,
 ): { readonly options: Options } | { readonly finished: Finished } {
+  const parsed = parse(args.length === 0 ? ["--help"] : args, columns);
+  if ("finished" in parsed) return parsed;
+  const { options } = parsed;
+  switch (options.command) {
+    case "help":
+      return parseArgs(options.topic === undefined ? [] : [options.topic, "--help"], columns);
+    case "completion":
+      return parseArgs(["--completion", options.shell], columns);
+    default:
+      return { options };
+  }
+}
+
+function parse(
+  args: readonly string[],
+  columns: number | undefined,
+): { readonly options: Parsed } | { readonly finished: Finished } {
   let stdout = "";
   let stderr = "";
   const finish = (exitCode: number) => ({
@@ -278,20 +334,18 @@ export function parseArgs(
   return runParser(
     parser.map((options) => ({ options })),
     PROGRAM,
-    args.length === 0 ? ["--help"] : args,
+    args,
     {
-      help: {
-        command: { group: "Other" },
-        option: { names: ["-h", "--help"], group: "Other" },
-        ...shown,
-      },
-      version: {
-        value: versionLine(PROGRAM),
-        command: { group: "Other" },
-        option: { names: ["-V", "--version"], group: "Other" },
-        ...shown,
-      },
-      completion: { command: { group: "Other" }, ...shown },
+      ...(completesPlainWord(args) ? {} : {
+        help: { option: { names: ["-h", "--help"], group: "Other" }, ...shown },
+        version: {
+          value: versionLine(PROGRAM),
+          option: { names: ["-V", "--version"], group: "Other" },
+          ...shown,
+        },
+      }),
+      // What the scripts of `completion` call.
+      completion: { option: { names: ["--completion"], hidden: true }, ...shown },
       brief: message`Look into NovaNet, the network of this node's pods.`,
       usageLine: [{ type: "ellipsis" }],
       footer: programFooter(),
@@ -309,6 +363,11 @@ export function parseArgs(
       },
     },
   );
+}
+
+/** -h and -V are offered for a word that begins like them only: else also as the value of an option. */
+function completesPlainWord(args: readonly string[]): boolean {
+  return args[0] === "--completion" && args.length > 2 && !args.at(-1)?.startsWith("-");
 }
 
 /** A command with help that has examples. Line breaks in `what` are only for the source. */

@@ -63,6 +63,10 @@ const WRONG: readonly { args: string; says: RegExp }[] = [
   { args: "flows --limit 0", says: /--limit/ },
   { args: "flows --identity -1", says: /-1/ },
   { args: "capture", says: /POD/ },
+  { args: "completion", says: /SHELL/ },
+  { args: "completion tcsh", says: /"tcsh"/ },
+  { args: "help nonsense", says: /"nonsense"/ },
+  { args: "version extra", says: /"extra"/ },
   { args: "capture web-0 --snaplen 10", says: /--snaplen/ },
 ];
 
@@ -77,7 +81,7 @@ for (const { args, says } of WRONG) {
   });
 }
 
-for (const args of ["--version", "-V", "version"]) {
+for (const args of ["--version", "-V", "-o json --version"]) {
   Deno.test(`novanetctl ${args}`, () => {
     const { stdout, exitCode } = finished(args);
     assert.match(stdout, /^novanetctl \d+\.\d+\.\d+ \(commit \S+, deno \S+\)\n$/);
@@ -85,10 +89,10 @@ for (const args of ["--version", "-V", "version"]) {
   });
 }
 
-for (const args of ["", "--help", "-h", "help"]) {
+for (const args of ["", "--help", "-h", "help", "--agent-socket /x help", "help -o json"]) {
   Deno.test(`help by "${args}" names each command and exit code`, () => {
     const { stdout, exitCode } = finished(args);
-    for (const name of [...COMMAND_NAMES, "version", "completion"]) {
+    for (const name of COMMAND_NAMES) {
       assert.match(stdout, new RegExp(`^  ${name} `, "m"));
     }
     for (const [code, meaning] of Object.entries(EXIT_CODE_MEANINGS)) {
@@ -106,17 +110,46 @@ for (const name of COMMAND_NAMES) {
     for (const example of examples) {
       const [program, ...args] = (example.split("|")[0] ?? "").trim().split(" ");
       assert.equal(program, "novanetctl");
-      assert.equal(optionsOf(args.join(" "))["command"], name);
+      assert.ok(args.includes(name));
+      const line = args.join(" ").replace(/ > .*/, "");
+      const parsed = parseArgs(line.split(" "));
+      if ("options" in parsed) assert.equal(parsed.options.command, name);
+      else assert.deepEqual([parsed.finished.exitCode, parsed.finished.stderr], [0, ""]);
     }
+  });
+}
+
+for (const name of COMMAND_NAMES) {
+  Deno.test(`help ${name} is ${name} --help`, () => {
+    assert.deepEqual(finished(`help ${name}`), finished(`${name} --help`));
   });
 }
 
 for (const shell of ["bash", "zsh", "fish"]) {
   Deno.test(`completion for ${shell}`, () => {
     assert.match(finished(`completion ${shell}`).stdout, /novanetctl/);
-    assert.match(finished(`completion ${shell} flows --pro`).stdout, /--protocol/);
-    assert.match(finished(`completion ${shell} fl`).stdout, /flows/);
-    assert.match(finished(`completion ${shell} status -o j`).stdout, /json/);
+    assert.deepEqual(finished(`-o json completion ${shell}`), finished(`completion ${shell}`));
+    assert.match(finished(`--completion ${shell} flows --pro`).stdout, /--protocol/);
+    assert.match(finished(`--completion ${shell} fl`).stdout, /flows/);
+    assert.match(finished(`--completion ${shell} status -o j`).stdout, /json/);
+  });
+}
+
+const OFFERED: readonly [words: string[], offered: readonly string[]][] = [
+  [[""], COMMAND_NAMES],
+  [["-o", "json", "ver"], ["version"]],
+  [["status", "-o", ""], ["table", "wide", "json", "yaml"]],
+  [["completion", ""], ["bash", "zsh", "fish"]],
+  [["help", "fl"], ["flows"]],
+  [["status", "--he"], ["--help"]],
+];
+
+for (const [words, offered] of OFFERED) {
+  Deno.test(`completion of "${words.join(" ")}"`, () => {
+    const parsed = parseArgs(["--completion", "bash", ...words]);
+    assert.ok("finished" in parsed);
+    const { stdout } = parsed.finished;
+    assert.deepEqual(stdout.split("\n").filter(Boolean).sort(), [...offered].sort());
   });
 }
 

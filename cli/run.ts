@@ -4,6 +4,7 @@ import { flows } from "./commands/flows.ts";
 import { egress, identity, pods, policy, tunnels } from "./commands/lists.ts";
 import { metrics, status } from "./commands/status.ts";
 import { sysdump } from "./commands/sysdump.ts";
+import { version } from "./commands/version.ts";
 import { daemonError, toCliError } from "./errors.ts";
 import { ExitCode } from "./exit_codes.ts";
 import type { Io } from "./io.ts";
@@ -44,6 +45,8 @@ async function perform(options: Options, io: Io): Promise<void> {
       return await capture(options, io);
     case "sysdump":
       return await sysdump(options, io);
+    case "version":
+      return await version(options, io);
     default:
       return options.watch ? await watch(options, io) : await once(options, io);
   }
@@ -51,7 +54,7 @@ async function perform(options: Options, io: Io): Promise<void> {
 
 type OnceOptions = Exclude<
   Options,
-  { readonly command: "flows" | "drops" | "capture" | "sysdump" }
+  { readonly command: "flows" | "drops" | "capture" | "sysdump" | "version" }
 >;
 
 async function once(options: OnceOptions, io: Io): Promise<void> {

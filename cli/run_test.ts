@@ -8,6 +8,7 @@ import {
   PolicyDirection,
 } from "../shared/gen/novanet/v1/novanet_pb.ts";
 import { failedPrecondition, internal, unavailable } from "../shared/rpc/errors.ts";
+import { COMMIT, VERSION } from "../shared/version.ts";
 import { main } from "./run.ts";
 import { ctl, KEEPS_SHIM, type TestAgent, TestIo } from "./testing.ts";
 
@@ -320,4 +321,25 @@ Deno.test("a stdout that is gone ends any command quietly", KEEPS_SHIM, async ()
   const { exitCode, stderr } = await ctl(AGENT, ["policy"], io);
   assert.deepEqual([exitCode, stderr], [0, ""]);
   assert.equal(await main(["--help"], io), 0);
+});
+
+for (const args of ["version", "--agent-socket /nonexistent version", "version -o wide"]) {
+  Deno.test(`${args}: one line`, async () => {
+    const io = new TestIo();
+    assert.equal(await main(args.split(" "), io), 0);
+    assert.match(io.stdout.text(), /^novanetctl \d+\.\d+\.\d+ \(commit \S+, deno \S+\)\n$/);
+    assert.equal(io.stderr.text(), "");
+  });
+}
+
+Deno.test("version as JSON and YAML", async () => {
+  for (const format of ["json", "yaml"]) {
+    const io = new TestIo();
+    assert.equal(await main(["version", "-o", format], io), 0);
+    assert.deepEqual(parse(io.stdout.text()), {
+      version: VERSION,
+      commit: COMMIT,
+      deno: Deno.version.deno,
+    });
+  }
 });
