@@ -21,10 +21,12 @@ export interface Column<T> {
   readonly header: string;
   /** Text of a cell; never empty. @param terminal false in a pipe, where times are whole. */
   readonly text: (item: T, terminal: boolean) => string;
-  /** Least characters on a terminal when rows come one by one. */
+  /** Characters on a terminal when rows come one by one; longer texts widen the column, up to twice that. */
   readonly width?: number;
   /** Shown by `-o wide` only. */
   readonly wide?: true;
+  /** Left out on a terminal with fewer columns, unless `-o wide`. */
+  readonly roomy?: true;
   /** Color of a cell on a terminal. */
   readonly color?: (item: T) => Color;
 }
@@ -39,7 +41,8 @@ export interface View<T> {
 export type Color = "red" | "green" | "none";
 
 const ANSI = { red: "\x1b[31m", green: "\x1b[32m", bold: "\x1b[1m", reset: "\x1b[0m" };
-const GAP = "  ";
+/** Columns of a terminal on which nothing needs to be saved. */
+const ROOMY_COLUMNS = 160;
 
 /** Prints lists and streams of one kind of thing as the command line asks. */
 export class Printer<T> {
@@ -49,14 +52,22 @@ export class Printer<T> {
   readonly #columns: readonly Column<T>[];
   readonly #terminal: boolean;
   readonly #colors: boolean;
+  #gap = "  ";
   #started = false;
+  /** Of a stream's columns so far. */
+  readonly #widths: number[];
 
   constructor(io: Io, options: OutputOptions, view: View<T>) {
     this.#io = io;
     this.#options = options;
     this.#view = view;
-    this.#columns = view.columns.filter((column) => options.output === "wide" || !column.wide);
-    this.#terminal = io.stdout.columns !== undefined;
+    const { columns } = io.stdout;
+    const roomy = columns === undefined || columns >= ROOMY_COLUMNS;
+    this.#columns = view.columns.filter((column) =>
+      options.output === "wide" || (!column.wide && (roomy || !column.roomy))
+    );
+    this.#widths = this.#columns.map(({ header, width }) => Math.max(header.length, width ?? 0));
+    this.#terminal = columns !== undefined;
     this.#colors = this.#terminal && !options.noColor && !io.getEnv("NO_COLOR");
   }
 
@@ -85,7 +96,9 @@ export class Printer<T> {
       return;
     }
     await this.start();
-    await this.#io.stdout.write(this.#row(item, this.#cells(item), this.#streamWidths()));
+    const cells = this.#cells(item);
+    this.#widen(cells);
+    await this.#io.stdout.write(this.#row(item, cells, this.#widths));
   }
 
   /** Prints the header of a stream, so that one sees that it is running. */
@@ -93,11 +106,17 @@ export class Printer<T> {
     const { output } = this.#options;
     if (this.#started || output === "json" || output === "yaml") return;
     this.#started = true;
-    await this.#io.stdout.write(this.#header(this.#streamWidths()).join(""));
+    this.#gap = " ";
+    await this.#io.stdout.write(this.#header(this.#widths).join(""));
   }
 
-  #streamWidths(): number[] {
-    return this.#columns.map(({ header, width }) => Math.max(header.length, width ?? 0));
+  /** Rows stay below each other after a long text; one that is far too long moves its own row only. */
+  #widen(cells: readonly string[]): void {
+    for (const [index, cell] of cells.entries()) {
+      const most = 2 * (this.#columns[index]?.width ?? 0);
+      const width = displayWidth(cell);
+      if (width <= most) this.#widths[index] = Math.max(this.#widths[index] ?? 0, width);
+    }
   }
 
   #cells(item: T): string[] {
@@ -128,7 +147,7 @@ export class Printer<T> {
       const last = index === cells.length - 1;
       const padding = last ? 0 : Math.max(0, (widths[index] ?? 0) - displayWidth(cell));
       return this.#colored(cell, colors[index] ?? "none") + " ".repeat(padding);
-    }).join(GAP);
+    }).join(this.#gap);
   }
 
   #colored(cell: string, color: Color): string {

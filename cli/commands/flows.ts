@@ -35,8 +35,8 @@ const TIME: Column<FlowEvent> = {
 /** The columns of wire/novanet.md section 8. */
 const COMMON: readonly Column<FlowEvent>[] = [
   TIME,
-  { header: "SRC_IP", text: (event) => labels.addressLabel(event.srcIp), width: 15 },
-  { header: "DST_IP", text: (event) => labels.addressLabel(event.dstIp), width: 15 },
+  { header: "SRC_IP", text: (event) => labels.addressLabel(event.srcIp), width: 10 },
+  { header: "DST_IP", text: (event) => labels.addressLabel(event.dstIp), width: 10 },
   { header: "SRC_ID", text: (event) => String(event.srcIdentity) },
   { header: "DST_ID", text: (event) => String(event.dstIdentity) },
   { header: "PROTO", text: (event) => labels.protocolLabel(event.protocol) },
@@ -46,7 +46,7 @@ const COMMON: readonly Column<FlowEvent>[] = [
     text: (event) => labels.verdictLabel(event.verdict),
     color: (event) => event.verdict === PolicyAction.ALLOW ? "green" : "red",
   },
-  { header: "BYTES", text: (event) => String(event.bytes), width: 7 },
+  { header: "BYTES", text: (event) => String(event.bytes), width: 5 },
 ];
 
 const DROP_REASON: Column<FlowEvent> = {
@@ -70,15 +70,19 @@ const OWN: readonly Column<FlowEvent>[] = [
   {
     header: "SRC_POD",
     text: (event) => labels.podLabel(event.srcNamespace, event.srcPod),
-    width: 16,
+    width: 12,
   },
   {
     header: "DST_POD",
     text: (event) => labels.podLabel(event.dstNamespace, event.dstPod),
-    width: 16,
+    width: 12,
   },
-  { header: "DIRECTION", text: (event) => labels.directionLabel(event.direction) },
-  { header: "REPLY", text: (event) => event.isReply ? "yes" : "no" },
+  {
+    header: "DIRECTION",
+    text: (event) => labels.directionLabel(event.direction),
+    roomy: true,
+  },
+  { header: "REPLY", text: (event) => event.isReply ? "yes" : "no", roomy: true },
   {
     header: "DECIDED_BY",
     text: (event) => labels.directionLabel(event.ruleDirection),

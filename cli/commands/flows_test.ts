@@ -124,14 +124,75 @@ Deno.test("flows on a terminal: aligned columns, time of day, colors", KEEPS_SHI
     io,
   );
   const [header = "", first = "", second = ""] = stdout.split("\n");
-  assert.ok(header.startsWith("\x1b[1mTIMESTAMP     SRC_IP           DST_IP "), header);
-  assert.ok(first.startsWith("08:09:10.123  10.244.0.5       10.244.0.6       300 "), first);
-  assert.ok(first.includes("\x1b[32mALLOW\x1b[0m    60 "), first);
-  assert.ok(second.includes("\x1b[31mDENY\x1b[0m"), second);
+  const columns = "TIMESTAMP    SRC_IP     DST_IP     SRC_ID DST_ID PROTO PORT  VERDICT BYTES ";
+  assert.equal(header, `\x1b[1m${columns}SRC_POD      DST_POD      RULE\x1b[0m`);
+  const flow = "08:09:10.123 10.244.0.5 10.244.0.6 300    301    TCP   8080  ";
+  const pods = "60    shop/client-0 shop/web-0   shop/web:ingress[";
+  assert.equal(first, `${flow}\x1b[32mALLOW\x1b[0m   ${pods}0]`);
+  assert.equal(second, `${flow}\x1b[31mDENY\x1b[0m    ${pods}default-deny]`);
 });
 
-for (const [args, env] of [[["--no-color"], {}], [[], { NO_COLOR: "1" }]] as const) {
-  Deno.test(`no colors with ${args[0] ?? "NO_COLOR"}`, KEEPS_SHIM, async () => {
+Deno.test("a terminal of 80 columns shows the first nine in one line", KEEPS_SHIM, async () => {
+  const { stdout } = await ctl(
+    streaming([flowEvent()]),
+    ["flows", "--limit", "1", "--no-color"],
+    new TestIo(80),
+  );
+  for (const line of stdout.trimEnd().split("\n")) {
+    const nine = /^(\S+ +){9}/.exec(line)?.[0].trimEnd() ?? "";
+    assert.ok(nine.length > 40 && nine.length <= 80, line);
+  }
+});
+
+Deno.test(
+  "long texts widen a column on a terminal, very long ones do not",
+  KEEPS_SHIM,
+  async () => {
+    const events = ["web-0", "web-with-a-name", "w".repeat(60), "web-0"].map((dstPod) =>
+      flowEvent({ dstPod })
+    );
+    const { stdout } = await ctl(
+      streaming(events),
+      ["flows", "--limit", "4", "--no-color"],
+      new TestIo(100),
+    );
+    const rules = stdout.trimEnd().split("\n").map((line) => line.search(/RULE|shop\/web:/));
+    const [header = 0, ...rows] = rules;
+    assert.deepEqual(rows, [header + 1, header + 9, header + 54, header + 9]);
+  },
+);
+
+const OWN = ["DIRECTION", "REPLY"];
+for (
+  const { columns, args, shown } of [
+    { columns: 120, args: [], shown: [] },
+    { columns: 160, args: [], shown: OWN },
+    { columns: 80, args: ["-o", "wide"], shown: OWN },
+    { columns: undefined, args: [], shown: OWN },
+  ]
+) {
+  Deno.test(
+    `flows ${args.join(" ")} on ${columns ?? "no"} columns: ${shown}`,
+    KEEPS_SHIM,
+    async () => {
+      const io = new TestIo(columns);
+      const { stdout } = await ctl(
+        streaming([flowEvent()]),
+        ["flows", "--limit", "1", ...args],
+        io,
+      );
+      assert.deepEqual(OWN.filter((name) => stdout.includes(name)), shown);
+    },
+  );
+}
+
+for (
+  const [args, env] of [
+    [["--no-color"], {}],
+    [[], { NO_COLOR: "1" }],
+  ] as const
+) {
+  Deno.test(`no colors with ${args[0] ?? JSON.stringify(env)}`, KEEPS_SHIM, async () => {
     const io = new TestIo(120);
     Object.assign(io.env, env);
     const { stdout } = await ctl(streaming([flowEvent()]), ["flows", "--limit", "1", ...args], io);
