@@ -1,60 +1,15 @@
 /** Another implementation of gRPC, grpc-js, as the client: what a stranger's client does must work. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import {
-  create,
-  createFileRegistry,
-  type DescMessage,
-  type DescMethod,
-  fromBinary,
-  type MessageInitShape,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { create, createFileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AgentExt } from "../gen/novanet/ext/v1/ext_pb.ts";
 import { eventually } from "../testing/eventually.ts";
-import { methodPath } from "./service.ts";
+import { askReflection, encoded, GrpcJs } from "../testing/grpc_js.ts";
 import { RpcLab } from "./testing.ts";
-
-const asBuffer = (bytes: Buffer) => bytes;
-
-function encoded<I extends DescMessage>(desc: I, init: MessageInitShape<I>): Buffer {
-  return Buffer.from(toBinary(desc, create(desc, init)));
-}
-
-class GrpcJs extends grpc.Client implements Disposable {
-  constructor(socketPath: string) {
-    super(`unix:${socketPath}`, grpc.credentials.createInsecure());
-  }
-
-  unary(method: DescMethod, request: Buffer, deadlineMs = 5000): Promise<Buffer> {
-    return new Promise((resolve, reject) =>
-      this.makeUnaryRequest(
-        methodPath(method),
-        asBuffer,
-        asBuffer,
-        request,
-        { deadline: Date.now() + deadlineMs },
-        (error, answer) => error ? reject(error) : resolve(answer as Buffer),
-      )
-    );
-  }
-
-  serverStream(method: DescMethod, request: Buffer): grpc.ClientReadableStream<Buffer> {
-    return this.makeServerStreamRequest(methodPath(method), asBuffer, asBuffer, request);
-  }
-
-  bidi(method: DescMethod): grpc.ClientDuplexStream<Buffer, Buffer> {
-    return this.makeBidiStreamRequest(methodPath(method), asBuffer, asBuffer);
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
 
 const { checkPod, listPods, capturePod } = AgentExt.method;
 
@@ -111,28 +66,6 @@ Deno.test("grpc-js: streams to their end, their error, and broken off", async ()
   await eventually(() => stopped === 3);
 });
 
-/** Asks the questions on one stream and gives the answers. */
-async function ask(
-  socketPath: string,
-  service: typeof ServerReflection | typeof ServerReflectionAlpha,
-  questions: readonly MessageInitShape<typeof ServerReflection.method.serverReflectionInfo.input>[
-    "messageRequest"
-  ][],
-) {
-  using client = new GrpcJs(socketPath);
-  const { input, output } = ServerReflection.method.serverReflectionInfo;
-  const stream = client.bidi(service.method.serverReflectionInfo);
-  for (const messageRequest of questions) {
-    stream.write(encoded(input, { messageRequest: messageRequest! }));
-  }
-  stream.end();
-  const answers = [];
-  for await (const bytes of stream) {
-    answers.push(fromBinary(output, bytes as Buffer).messageResponse);
-  }
-  return answers;
-}
-
 for (const service of [ServerReflection, ServerReflectionAlpha]) {
   Deno.test(`${service.typeName} lists services and gives whole files`, async () => {
     await using lab = await RpcLab.start({});
@@ -146,7 +79,7 @@ for (const service of [ServerReflection, ServerReflectionAlpha]) {
       "novanet.v1.PolicyAction",
       "novanet.v1.POLICY_ACTION_DENY",
     ];
-    const [list, byName, ...bySymbol] = await ask(lab.socketPath, service, [
+    const [list, byName, ...bySymbol] = await askReflection(lab.socketPath, service, [
       { case: "listServices", value: "*" },
       { case: "fileByFilename", value: "novanet/v1/novanet.proto" },
       ...symbols.map((value) => ({ case: "fileContainingSymbol" as const, value })),
@@ -175,7 +108,7 @@ for (const service of [ServerReflection, ServerReflectionAlpha]) {
 
   Deno.test(`${service.typeName} answers what it does not know with an error, and goes on`, async () => {
     await using lab = await RpcLab.start({});
-    const answers = await ask(lab.socketPath, service, [
+    const answers = await askReflection(lab.socketPath, service, [
       { case: "fileByFilename", value: "none.proto" },
       { case: "fileContainingSymbol", value: "novanet.v1.None" },
       { case: "fileContainingSymbol", value: "novanet.ext.v1.AgentExt.None" },
