@@ -1,10 +1,16 @@
+import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { type BenchContext, type Benchmark, type Mark, type Row, row } from "../lib/benchmark.ts";
-import { joinedPath, novanetPath, type Path, routedPath } from "../lib/paths.ts";
+import { dataplaneClient } from "../lib/daemons.ts";
+import { joinedPath, type NovanetPath, novanetPath, type Path, routedPath } from "../lib/paths.ts";
 import { nativeTool } from "../lib/tools.ts";
 
 const PORT = "7000";
 const SECONDS = "1";
+/** Values of CONFIG_KEY_FLOW_LEVEL. */
+const FLOW_LEVEL = { off: 0n, connections: 2n } as const;
+const EVENTS_CAUSE =
+  "each connection makes several flow events, which both daemons handle on the processors that client and server use: see the same with flow level off";
 
 /** What bench/native/request_response.c prints. */
 interface Exchanges {
@@ -71,6 +77,7 @@ async function run({ lab, rounds, note }: BenchContext): Promise<Row[]> {
         ours: values("novanet"),
         peer: { name, values: values(name) },
         ...(mark === undefined ? {} : { mark }),
+        ...(what === "new connections" ? { cause: EVENTS_CAUSE } : {}),
       }));
     }
   };
@@ -88,7 +95,21 @@ async function run({ lab, rounds, note }: BenchContext): Promise<Row[]> {
   compare(found, "new connections", "/s", ({ perSecond }) => perSecond, {
     "routed pair": { of: "ratio", atLeast: 1.05 },
   });
+  await withoutFlowEvents(novanet, async () => {
+    const silent = await measureAll(tool, paths, "connect", rounds);
+    compare(silent, "new connections, flow level off", "/s", ({ perSecond }) => perSecond);
+  });
   return rows;
+}
+
+async function withoutFlowEvents(
+  { node }: NovanetPath,
+  measureThem: () => Promise<void>,
+): Promise<void> {
+  using dataplane = dataplaneClient(node);
+  await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_LEVEL]: FLOW_LEVEL.off } });
+  await measureThem();
+  await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_LEVEL]: FLOW_LEVEL.connections } });
 }
 
 /** How fast answers come. */

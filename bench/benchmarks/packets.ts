@@ -31,6 +31,11 @@ const RETVAL_UNSPEC = 0xffffffff;
 
 /** Set anew for each packet. */
 const PORTS = { srcPort: 1, dstPort: 1 };
+const EMPTY_IS_FAST =
+  "the mark comes from a prototype beside an empty program of 41 ns and no policy generations, TTL or MAC checks; here the empty one takes less";
+const MORE_STEPS =
+  "policy for both ends, an insert and an event of 64 bytes are some 1 µs whatever the empty program takes, which is less here than the prototype's 41 ns";
+
 const ack = () => tcp({ ...PORTS, flags: "A" });
 const syn = () => tcp({ ...PORTS, flags: "S" });
 
@@ -154,9 +159,11 @@ function rows(few: Values, many: Values): Row[] {
   return [
     against("established packet, pod to pod (pod_egress, few rules)", few.hot, few.empty, {
       mark: { of: "ratio", atMost: 2.5 },
+      cause: EMPTY_IS_FAST,
     }),
     against(`the same with ${POLICY_ENTRIES} policy entries`, many.hot, many.empty, {
       mark: { of: "ratio", atMost: 2.5 },
+      cause: EMPTY_IS_FAST,
     }),
     row({
       what: `established packet: ${POLICY_ENTRIES} entries beside few`,
@@ -179,9 +186,11 @@ function rows(few: Values, many: Values): Row[] {
     }),
     against("first packet of a flow, entry and event included", few.fresh, few.empty, {
       mark: { of: "ratio", atMost: 30 },
+      cause: MORE_STEPS,
     }),
     against(`the same with ${POLICY_ENTRIES} policy entries`, many.fresh, many.empty, {
       mark: { of: "ratio", atMost: 30 },
+      cause: MORE_STEPS,
     }),
     against("denied packet, event aggregated", few.denied, few.empty),
   ];

@@ -1,7 +1,7 @@
-import { ConfigKey, DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { createRpcClient } from "../../shared/rpc/client.ts";
+import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { alternate } from "../lib/alternate.ts";
 import { type BenchContext, type Benchmark, type Mark, type Row, row } from "../lib/benchmark.ts";
+import { dataplaneClient } from "../lib/daemons.ts";
 import { serveIperf, tcpGbits, udpGbits } from "../lib/iperf.ts";
 import { joinedPath, type NovanetPath, novanetPath, routedPath } from "../lib/paths.ts";
 
@@ -70,9 +70,7 @@ async function flowsOnAndOff(
   note: BenchContext["note"],
 ): Promise<Row> {
   note("flow events on and off");
-  using dataplane = createRpcClient(DataplaneControl, {
-    socketPath: path.node.socket("dataplane.sock"),
-  });
+  using dataplane = dataplaneClient(path.node);
   const withLevel = (level: bigint) => async () => {
     await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_LEVEL]: level } });
     return await tcpGbits(path, 1, SECONDS);
