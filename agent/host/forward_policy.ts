@@ -12,6 +12,7 @@ import { AttributeReader, decodeAttributes } from "../../shared/netlink/attribut
 import { MessageFlag, MessageType } from "../../shared/netlink/constants.ts";
 import { decodeMessages, encodeMessage } from "../../shared/netlink/message.ts";
 import { type Netns, withNetnsFd } from "../../shared/netns/mod.ts";
+import { legacyForwardDrops } from "./legacy_forward_policy.ts";
 
 // include/uapi/linux/netfilter/nfnetlink.h, nf_tables.h and netfilter.h
 const NETLINK_NETFILTER = 12;
@@ -29,11 +30,16 @@ const SOCKADDR_NL_BYTES = 12;
 const NFGENMSG_BYTES = 4;
 
 /**
- * Names the chains of nf_tables (iptables-nft among them) that drop forwarded IPv4 packets unless a
- * rule lets them through.
- * @returns such as `ip filter FORWARD`; empty also where the kernel has no nf_tables
+ * Names the chains, of nf_tables (iptables-nft among them) and of iptables-legacy, that drop forwarded
+ * IPv4 packets unless a rule lets them through.
+ * @returns such as `ip filter FORWARD`; empty also where the kernel has neither
  */
 export function forwardDropChains(netns?: Netns): string[] {
+  const legacy = legacyForwardDrops(netns) ? ["filter FORWARD of iptables-legacy"] : [];
+  return [...nftablesChains(netns), ...legacy];
+}
+
+function nftablesChains(netns: Netns): string[] {
   try {
     return listChains(netns);
   } catch {

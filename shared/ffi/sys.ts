@@ -133,15 +133,20 @@ export function setsockopt(
   check("setsockopt", shim().nv_setsockopt(fd, level, option, bytes, bytes.byteLength));
 }
 
-/** getsockopt(2): the option's bytes, at most room of them. @throws SysError */
+/**
+ * getsockopt(2).
+ * @param room how many bytes the option has at most, or what the kernel reads before it writes so many
+ * @returns the option's bytes
+ * @throws SysError
+ */
 export function getsockopt(
   fd: number,
   level: number,
   option: number,
-  room = 4,
+  room: number | Uint8Array = 4,
 ): Uint8Array<ArrayBuffer> {
-  const value = new Uint8Array(room);
-  const size = new Uint32Array([room]);
+  const value = typeof room === "number" ? new Uint8Array(room) : Uint8Array.from(room);
+  const size = new Uint32Array([value.byteLength]);
   check("getsockopt", shim().nv_getsockopt(fd, level, option, value, size));
   return value.subarray(0, size[0]);
 }
