@@ -41,6 +41,8 @@ export interface View<T> {
 export type Color = "red" | "green" | "none";
 
 const ANSI = { red: "\x1b[31m", green: "\x1b[32m", bold: "\x1b[1m", reset: "\x1b[0m" };
+/** Between the lines of a row that is longer than the terminal is wide. */
+const CONTINUATION = "\n    ";
 /** Columns of a terminal on which nothing needs to be saved. */
 const ROOMY_COLUMNS = 160;
 
@@ -50,9 +52,10 @@ export class Printer<T> {
   readonly #options: OutputOptions;
   readonly #view: View<T>;
   readonly #columns: readonly Column<T>[];
-  readonly #terminal: boolean;
+  /** Columns of the terminal, 0 when it is none. */
+  readonly #terminal: number;
   readonly #colors: boolean;
-  #gap = "  ";
+  /** Rows come one by one. */
   #started = false;
   /** Of a stream's columns so far. */
   readonly #widths: number[];
@@ -67,8 +70,8 @@ export class Printer<T> {
       options.output === "wide" || (!column.wide && (roomy || !column.roomy))
     );
     this.#widths = this.#columns.map(({ header, width }) => Math.max(header.length, width ?? 0));
-    this.#terminal = columns !== undefined;
-    this.#colors = this.#terminal && !options.noColor && !io.getEnv("NO_COLOR");
+    this.#terminal = columns ?? 0;
+    this.#colors = columns !== undefined && !options.noColor && !io.getEnv("NO_COLOR");
   }
 
   /** Prints a whole list: a table, or one JSON or YAML document. */
@@ -106,7 +109,6 @@ export class Printer<T> {
     const { output } = this.#options;
     if (this.#started || output === "json" || output === "yaml") return;
     this.#started = true;
-    this.#gap = " ";
     await this.#io.stdout.write(this.#header(this.#widths).join(""));
   }
 
@@ -122,7 +124,7 @@ export class Printer<T> {
   #cells(item: T): string[] {
     // A control character in a name could steer the terminal, a tab would end the cell.
     return this.#columns.map((column) =>
-      column.text(item, this.#terminal).replaceAll(/\p{Cc}/gu, " ")
+      column.text(item, this.#terminal > 0).replaceAll(/\p{Cc}/gu, " ")
     );
   }
 
@@ -143,11 +145,20 @@ export class Printer<T> {
     colors: readonly Color[] = [],
   ): string {
     if (!this.#terminal) return cells.join("\t");
-    return cells.map((cell, index) => {
+    const gap = this.#started ? " " : "  ";
+    let line = "";
+    let width = 0;
+    for (const [index, cell] of cells.entries()) {
+      const cellWidth = displayWidth(cell);
+      // A row of a stream goes on below, where the terminal would break it within a word.
+      const broken = this.#started && width > 0 && width + cellWidth > this.#terminal;
+      const before = broken ? CONTINUATION : "";
       const last = index === cells.length - 1;
-      const padding = last ? 0 : Math.max(0, (widths[index] ?? 0) - displayWidth(cell));
-      return this.#colored(cell, colors[index] ?? "none") + " ".repeat(padding);
-    }).join(this.#gap);
+      const padding = last ? "" : " ".repeat(Math.max(0, (widths[index] ?? 0) - cellWidth)) + gap;
+      line += before + this.#colored(cell, colors[index] ?? "none") + padding;
+      width = (broken ? CONTINUATION.length - 1 : width) + cellWidth + padding.length;
+    }
+    return line;
   }
 
   #colored(cell: string, color: Color): string {

@@ -37,8 +37,8 @@ const COMMON: readonly Column<FlowEvent>[] = [
   TIME,
   { header: "SRC_IP", text: (event) => labels.addressLabel(event.srcIp), width: 10 },
   { header: "DST_IP", text: (event) => labels.addressLabel(event.dstIp), width: 10 },
-  { header: "SRC_ID", text: (event) => String(event.srcIdentity) },
-  { header: "DST_ID", text: (event) => String(event.dstIdentity) },
+  { header: "SRC_ID", text: (event) => String(event.srcIdentity), width: 8 },
+  { header: "DST_ID", text: (event) => String(event.dstIdentity), width: 8 },
   { header: "PROTO", text: (event) => labels.protocolLabel(event.protocol) },
   { header: "PORT", text: (event) => portText(event, event.dstPort), width: 5 },
   {
