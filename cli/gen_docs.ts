@@ -17,10 +17,12 @@ const INTRODUCTION = `# novanetctl
 
 - On a terminal: a table with a header, times as 15:04:05.000 in UTC. In a pipe: columns divided by tabs,
   times in RFC 3339, the header as the first line (\`--no-headers\` leaves it out).
-- \`-o wide\` shows all columns; without it \`flows\` and \`drops\` leave out DIRECTION and REPLY on a
-  terminal of fewer than 160 columns, and a row longer than the terminal goes on in the next line. \`-o json\` prints one object or list; \`flows\` and \`drops\`, and every
-  command with \`--watch\`, print one JSON document a line. \`-o yaml\` prints a YAML document for each.
-  Names are those of the proto (docs/api.md), in snake_case; \`status\` leaves out what is zero.
+- \`-o wide\` shows all columns. Without it \`flows\` and \`drops\` leave out DIRECTION and REPLY on a
+  terminal of fewer than 160 columns. A row of theirs that is longer than the terminal goes on in the next
+  line.
+- \`-o json\` prints one object or list; \`flows\` and \`drops\`, and every command with \`--watch\`, print
+  one JSON document a line. \`-o yaml\` prints a YAML document for each. Names are those of the proto
+  (docs/api.md), in snake_case; \`status\` leaves out what is zero.
 - Data goes to stdout, notes and errors to stderr. An error is one line after \`Error: \`.
 - \`flows\`, \`drops\` and \`capture\` go on until Ctrl-C, which ends them with exit code 0, as does a reader
   that goes away (\`novanetctl flows | head\`). With \`--watch\` they connect again when the agent restarts.
