@@ -34,6 +34,6 @@ export const memory: Benchmark = {
   name: "memory",
   title: "Memory",
   method:
-    "Resident memory (VmRSS, of which some 60 MB are the pages of the executable itself) of the compiled daemons, three seconds after the agent became ready, without pods.",
+    "Resident memory (VmRSS, pages of the executable itself included) of the compiled daemons, three seconds after the agent became ready, without pods.",
   run,
 };
