@@ -29,6 +29,9 @@ metadata: { name: web, namespace: default, labels: { app: web } }
 spec: { containers: [{ name: c, image: i, ports: [{ name: http, containerPort: 80 }] }] }
 `;
 
+const MESH = { ip: "10.244.0.2", port: 80 };
+const RATE = { cidr: "10.0.0.0/8", rate: 10 };
+
 async function code(call: Promise<unknown>): Promise<string> {
   try {
     await call;
@@ -190,10 +193,14 @@ Deno.test("RPCs of later issues: changes UNIMPLEMENTED, lists empty, routing FAI
     [() => services.enableSockmap({ podNamespace: "default", podName: "a" }), "UNIMPLEMENTED"],
     [() => services.enableSockmap({ podNamespace: "", podName: "a" }), "INVALID_ARGUMENT"],
     [() => services.disableSockmap({ podNamespace: "default", podName: "" }), "INVALID_ARGUMENT"],
-    [() => services.addMeshRedirect({}), "UNIMPLEMENTED"],
-    [() => services.removeMeshRedirect({}), "UNIMPLEMENTED"],
-    [() => services.configureRateLimit({}), "UNIMPLEMENTED"],
-    [() => services.removeRateLimit({}), "UNIMPLEMENTED"],
+    [() => services.addMeshRedirect({ ...MESH, redirectPort: 15001 }), "UNIMPLEMENTED"],
+    [() => services.addMeshRedirect(MESH), "INVALID_ARGUMENT"],
+    [() => services.removeMeshRedirect(MESH), "UNIMPLEMENTED"],
+    [() => services.removeMeshRedirect({ ...MESH, ip: "pod" }), "INVALID_ARGUMENT"],
+    [() => services.configureRateLimit({ ...RATE, burst: 20 }), "UNIMPLEMENTED"],
+    [() => services.configureRateLimit(RATE), "INVALID_ARGUMENT"],
+    [() => services.removeRateLimit({ cidr: RATE.cidr }), "UNIMPLEMENTED"],
+    [() => services.removeRateLimit({ cidr: "10.0.0.1/8" }), "INVALID_ARGUMENT"],
   ];
   for (const [call, want] of expected) assert.equal(await code(call()), want);
   assert.deepEqual((await control.listTunnels({})).tunnels, []);
@@ -288,7 +295,8 @@ Deno.test("a second agent on the same state says who has it", async () => {
     "--config",
     `${lab.dir}/config.json`,
   ];
-  const { code, stderr } = await lab.host.try(argv);
+  const elsewhere = await lab.lab.addNetns();
+  const { code, stderr } = await elsewhere.try(argv);
   assert.equal(code, 1);
   assert.match(stderr, /another agent has it \(process \d+\)/);
 });
