@@ -5,7 +5,8 @@ const RT_SCOPE_UNIVERSE = 0;
 /** What a tunnel adds to a packet: outer IPv4, UDP, Geneve or VXLAN, inner Ethernet. */
 const TUNNEL_OVERHEAD_BYTES = 50;
 const ETHERNET_MTU = 1500;
-const LOOPBACK_ADDRESS = Ipv4.parse("127.0.0.1");
+/** The node's address on a host that has no other. */
+export const LOOPBACK_ADDRESS = Ipv4.parse("127.0.0.1");
 
 /** The parts of the host's network that the agent reads. */
 export interface HostNetwork {
@@ -48,15 +49,20 @@ export function detectPodMtu(host: HostNetwork): number {
   return (route?.mtu ?? link?.mtu ?? ETHERNET_MTU) - TUNNEL_OVERHEAD_BYTES;
 }
 
+/** Whether an address is one of 127.0.0.0/8. */
+export function isLoopback(ip: Ipv4): boolean {
+  return ip.value >>> 24 === 127;
+}
+
 /** Addresses by which pods can reach the host: all of its own but loopback's. */
 export function hostAddresses(host: HostNetwork): Ipv4[] {
   const own = new Map(
-    host.addresses.filter(({ host: ip }) => ip.value >>> 24 !== 127)
+    host.addresses.filter(({ host: ip }) => !isLoopback(ip))
       .map(({ host: ip }) => [ip.value, ip]),
   );
   return [...own.values()].sort(Ipv4.compare);
 }
 
 function isGlobal({ scope, host }: InterfaceAddress): boolean {
-  return scope === RT_SCOPE_UNIVERSE && host.value >>> 24 !== 127;
+  return scope === RT_SCOPE_UNIVERSE && !isLoopback(host);
 }
