@@ -51,7 +51,8 @@ export const FIELDS = {
   }),
   node_cidr_mask_size: integer("Prefix length of one node's share of cluster_cidr.", 24, 16, 28),
   address_rest_seconds: integer(
-    "How long a released pod address is not given again; 0 for at once.",
+    "How long a released pod address is not given again; 0 for at once. When every other address is " +
+      "in use, the one that has rested longest is given rather than refusing the pod.",
     30,
     0,
     86_400,
