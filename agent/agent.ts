@@ -8,7 +8,7 @@ import { RpcServer } from "../shared/rpc/server.ts";
 import { VERSION } from "../shared/version.ts";
 import { assemble, type Assembly } from "./assemble.ts";
 import { serveHttp } from "./metrics/http_server.ts";
-import { ManifestSource } from "./policy/mod.ts";
+import { ManifestSource, ProblemLog } from "./policy/mod.ts";
 import { agentControl } from "./server/agent_control.ts";
 import { agentExt } from "./server/agent_ext.ts";
 import { ebpfServices } from "./server/ebpf_services.ts";
@@ -64,9 +64,11 @@ async function startManifests(
   resources: AsyncDisposableStack,
 ): Promise<void> {
   const { enforcer, config } = parts;
+  const problems = new ProblemLog(log);
   const source = new ManifestSource({
     folder: config.values.manifests_dir,
     onSnapshot: (snapshot) => {
+      problems.tell(snapshot);
       enforcer.setSnapshot(snapshot);
       enforcer.applyInBackground();
     },

@@ -67,6 +67,7 @@ export {
 export { type PolicyIds, PolicyIndex } from "./policy_index.ts";
 export { selectorKeys } from "./selector_keys.ts";
 export { diffObjects, type ObjectDiff, type ObjectsDiff, type PolicyObjects } from "./snapshot.ts";
+export { ProblemLog, type ProblemSink } from "./problem_log.ts";
 export { type IdAllocator, IdsExhaustedError, StableIds } from "./stable_ids.ts";
 export { type LastGoodTexts, type ManifestSnapshot, ManifestStore } from "./manifest_store.ts";
 export { ManifestSource, type ManifestSourceOptions } from "./folder/manifest_source.ts";
