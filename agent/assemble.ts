@@ -12,7 +12,7 @@ import { FlowHub } from "./flows/flow_hub.ts";
 import { HostWatch } from "./host/host_watch.ts";
 import { detectPodMtu } from "./host/node_facts.ts";
 import { detectTunnelProtocol } from "./host/tunnel_protocol.ts";
-import { hostWarnings } from "./host/warnings.ts";
+import { hostWarnings, nodeWarnings } from "./host/warnings.ts";
 import { AgentMetrics } from "./metrics/metrics.ts";
 import { PodController } from "./pods/controller.ts";
 import { PodNetwork } from "./pods/network.ts";
@@ -134,7 +134,10 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       flows,
       metrics,
       started: () => started,
-      warnings: () => hostWarnings(hostWatch.network()),
+      warnings: () => [
+        ...nodeWarnings(config, registry.addresses),
+        ...hostWarnings(hostWatch.network()),
+      ],
       pendingDeletes: () => spool.pending,
     },
     store,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Cidr } from "../../shared/net/mod.ts";
 import { type LabNetns, NetnsLab } from "../../shared/testing/lab.ts";
 import { AF_NETLINK, bind, netnsSocket, recv, sendto, SOCK_RAW } from "../../shared/ffi/sys.ts";
 import { attr, encodeAttributes } from "../../shared/netlink/attribute.ts";
@@ -7,8 +8,8 @@ import { encodeMessage } from "../../shared/netlink/message.ts";
 import { openNetns } from "../../shared/netns/mod.ts";
 import { forwardDropChains } from "./forward_policy.ts";
 import { networkManagerInterferes } from "./network_manager.ts";
-import { readHostNetwork } from "./node_facts.ts";
-import { hostWarnings } from "./warnings.ts";
+import { detectNodeIp, readHostNetwork } from "./node_facts.ts";
+import { hostWarnings, nodeWarnings } from "./warnings.ts";
 
 const NF_INET_LOCAL_IN = 1;
 const NF_INET_FORWARD = 2;
@@ -72,6 +73,22 @@ Deno.test("an uplink that does not forward is named, until it does", async () =>
   assert.match(warningsOf(host).join(), /forwarding is off on up0/);
   await host.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
   assert.deepEqual(warningsOf(host), []);
+});
+
+Deno.test("a node that has only its loopback address is told so", async () => {
+  await using lab = new NetnsLab();
+  const host = await lab.addNetns();
+  const podCidr = Cidr.parse("10.244.0.0/24");
+  const warnings = () => {
+    using socket = host.rtnetlink();
+    const nodeIp = detectNodeIp(readHostNetwork(socket));
+    return nodeWarnings({ nodeIp, podCidr }, { outside: 0 });
+  };
+  assert.deepEqual(warnings(), [
+    "node_ip is a loopback address: the node cannot reach its pods; set --node-ip",
+  ]);
+  await host.run(["ip", "address", "add", "192.0.2.9/32", "dev", "lo"]);
+  assert.deepEqual(warnings(), []);
 });
 
 Deno.test("chains that drop what is forwarded are found, others are not", async () => {

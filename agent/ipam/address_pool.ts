@@ -71,9 +71,14 @@ export class AddressPool {
     return this.#last - this.#first + 1;
   }
 
-  /** How many addresses are in use. */
+  /** How many addresses of the CIDR are in use. */
   get used(): number {
-    return this.#used.size;
+    return [...this.#used].filter((ip) => this.#isOwn(ip)).length;
+  }
+
+  /** How many addresses are in use that this CIDR does not have: those of an earlier one. */
+  get outside(): number {
+    return this.#used.size - this.used;
   }
 
   /**
@@ -107,6 +112,11 @@ export class AddressPool {
       throw new AddressError("in-use", address, `address ${address} is already in use`);
     }
     this.#take(ip);
+  }
+
+  /** Takes an address that is in use already, whoever gave it. */
+  reserve(address: Ipv4): void {
+    this.#take(address.value);
   }
 
   /**
@@ -156,9 +166,13 @@ export class AddressPool {
 
   #longestRested(): number | undefined {
     for (const ip of this.#resting.keys()) {
-      if (ip >= this.#first && ip <= this.#last && this.#isFree(ip)) return ip;
+      if (this.#isOwn(ip) && this.#isFree(ip)) return ip;
     }
     return undefined;
+  }
+
+  #isOwn(ip: number): boolean {
+    return ip >= this.#first && ip <= this.#last;
   }
 
   #isFree(ip: number): boolean {

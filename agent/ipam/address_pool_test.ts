@@ -153,3 +153,15 @@ for (let seed = 1; seed <= 20; seed++) {
     assert.equal(addresses.used, used.size);
   });
 }
+
+Deno.test("addresses of an earlier CIDR are counted apart, and are given back as others are", () => {
+  const used = ["10.0.0.2", "10.0.0.3", "10.9.0.7"].map((ip) => Ipv4.parse(ip).value);
+  const addresses = pool("10.0.0.0/29", { used, resting: [] });
+  const counts = () => [addresses.used, addresses.total, addresses.outside];
+  assert.deepEqual(counts(), [2, 5, 1]);
+  addresses.reserve(Ipv4.parse("10.0.0.4"));
+  assert.deepEqual(counts(), [3, 5, 1]);
+  assert.equal(addresses.allocate(0).toString(), "10.0.0.5");
+  addresses.release(Ipv4.parse("10.9.0.7"), 0);
+  assert.deepEqual(counts(), [4, 5, 0]);
+});

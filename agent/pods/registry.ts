@@ -65,9 +65,10 @@ export class PodRegistry {
     return this.#pool.gateway;
   }
 
-  /** Addresses of the pod CIDR: how many are in use, and of how many. */
-  get addresses(): { readonly used: number; readonly total: number } {
-    return { used: this.#pool.used, total: this.#pool.total };
+  /** Addresses of the pod CIDR: how many are in use, and of how many; and how many of other CIDRs are. */
+  get addresses(): { readonly used: number; readonly total: number; readonly outside: number } {
+    const { used, total, outside } = this.#pool;
+    return { used, total, outside };
   }
 
   /** All attachments, in the order in which they came. */

@@ -80,7 +80,7 @@ Deno.test(
     const asked = pod("asks", { requestedIp: Ipv4.parse("10.244.0.2") });
     assert.throws(() => registry.begin(asked), AddressError);
     assert.deepEqual(registry.identities(), before);
-    assert.deepEqual(registry.addresses, { used: 13, total: 13 });
+    assert.deepEqual(registry.addresses, { used: 13, total: 13, outside: 0 });
     assert.equal(new PodRegistry(open(), options()).list().length, 13);
   }),
 );

@@ -66,8 +66,11 @@ export class AgentLab implements AsyncDisposable {
     return `${this.dir}/manifests`;
   }
 
-  /** Starts the agent, and waits until it is ready. */
-  async startAgent(): Promise<void> {
+  /**
+   * Starts the agent, and waits until it is ready.
+   * @param env added to its environment
+   */
+  async startAgent(env: Record<string, string> = {}): Promise<void> {
     const file = `${this.dir}/config.json`;
     Deno.writeTextFileSync(
       file,
@@ -84,7 +87,7 @@ export class AgentLab implements AsyncDisposable {
       }),
     );
     const argv = [Deno.execPath(), "run", "-A", "--no-prompt", MAIN, "--config", file];
-    this.#process = this.host.start(argv);
+    this.#process = this.host.start(argv, { env });
     const ready = async () => {
       if (this.#process?.exited) throw new Error(this.log);
       return (await this.ext.getReadiness({})).ready;
