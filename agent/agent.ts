@@ -38,6 +38,7 @@ export class Agent implements AsyncDisposable {
     await parts.controller.reconcile();
     assembly.setStarted();
     assembly.hostWatch.start();
+    assembly.podLinkWatch.start();
     parts.link.start();
     await serveRpc(assembly, resources);
     await assembly.spool.start();

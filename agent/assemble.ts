@@ -12,6 +12,7 @@ import { FlowHub } from "./flows/flow_hub.ts";
 import { HostWatch } from "./host/host_watch.ts";
 import { detectPodMtu } from "./host/node_facts.ts";
 import { detectTunnelProtocol } from "./host/tunnel_protocol.ts";
+import { PodLinkWatch } from "./host/pod_link_watch.ts";
 import { hostWarnings, nodeWarnings } from "./host/warnings.ts";
 import { AgentMetrics } from "./metrics/metrics.ts";
 import { PodController } from "./pods/controller.ts";
@@ -29,6 +30,7 @@ export interface Assembly {
   readonly store: Store;
   readonly spool: Spool;
   readonly hostWatch: HostWatch;
+  readonly podLinkWatch: PodLinkWatch;
   /** Says that what was found at start is reconciled. */
   setStarted(): void;
 }
@@ -56,6 +58,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     hostIfExists: (name) => network.hostIfExists(name),
     now: Date.now,
   });
+  const podLinkWatch = resources.use(new PodLinkWatch(() => registry.list()));
   const tunnelProtocol = values.tunnel_protocol ?? detectTunnelProtocol();
   const flows = new FlowHub();
   const metrics = new AgentMetrics();
@@ -137,12 +140,14 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       warnings: () => [
         ...nodeWarnings(config, registry.addresses),
         ...hostWarnings(hostWatch.network()),
+        ...podLinkWatch.warnings,
       ],
       pendingDeletes: () => spool.pending,
     },
     store,
     spool,
     hostWatch,
+    podLinkWatch,
     setStarted: () => {
       started = true;
     },

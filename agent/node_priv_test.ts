@@ -16,6 +16,19 @@ async function ping(lab: AgentLab, pod: LabPod): Promise<void> {
   await lab.host.run(["ping", "-c1", "-W2", pod.answer.ip]);
 }
 
+Deno.test("an interface that vanishes while the agent runs is in the status", async () => {
+  await using lab = await AgentLab.start();
+  const pod = await lab.addPod("web");
+  const warnings = async () => (await lab.control.getAgentStatus({})).warnings.join();
+  assert.equal(await warnings(), "");
+  await lab.host.run(["ip", "link", "del", pod.answer.hostIfName]);
+  await eventually(async () => /nvweb-0123456 of pod default\/web is gone/.test(await warnings()));
+  await lab.control.addPod(pod.request);
+  assert.equal(await warnings(), "");
+  await lab.control.delPod(pod.request);
+  assert.doesNotMatch(lab.log, /vanished[^]*vanished/);
+});
+
 Deno.test("another pod CIDR: pods of the old one stay, counted apart", async () => {
   await using lab = await AgentLab.start({ cluster_cidr: "10.9.0.0/16", node_cidr_mask_size: 28 });
   const pods = await Promise.all(Array.from({ length: 7 }, (_, i) => lab.addPod(`pod${i}`)));
