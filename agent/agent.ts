@@ -7,6 +7,7 @@ import { RpcCode } from "../shared/rpc/errors.ts";
 import { RpcServer } from "../shared/rpc/server.ts";
 import { VERSION } from "../shared/version.ts";
 import { assemble, type Assembly } from "./assemble.ts";
+import { InstanceLock } from "./host/instance_lock.ts";
 import { serveHttp } from "./metrics/http_server.ts";
 import { ManifestSource, ProblemLog } from "./policy/mod.ts";
 import { agentControl } from "./server/agent_control.ts";
@@ -26,23 +27,28 @@ export class Agent implements AsyncDisposable {
   }
 
   /**
-   * Starts an agent: state, reconciliation with the kernel, policy, then the services.
+   * Starts an agent. All that can keep it from running comes first: only an agent that has its namespace, its
+   * state and its sockets to itself touches pods. Until it has compared these with the kernel, calls are UNAVAILABLE.
+   * @throws {InstanceError} when the network namespace has an agent
+   * @throws {MetricsAddressError} when metrics cannot be served
    * @throws {StateLockedError | SchemaVersionError} when the state cannot be had
    * @throws {ListenError} when a socket cannot be served
    */
   static async start(config: AgentConfig): Promise<Agent> {
     await using resources = new AsyncDisposableStack();
+    resources.use(InstanceLock.take(config.values.state_dir));
     const assembly = assemble(config, resources);
     const { parts } = assembly;
+    startHttp(assembly, resources);
+    const control = await serveRpc(assembly, resources);
     await startManifests(assembly, resources);
     await parts.controller.reconcile();
     assembly.setStarted();
+    setServing(control, true);
     assembly.hostWatch.start();
     assembly.podLinkWatch.start();
     parts.link.start();
-    await serveRpc(assembly, resources);
     await assembly.spool.start();
-    startHttp(assembly, resources);
     log.info("started", {
       version: VERSION,
       node: config.nodeName,
@@ -85,20 +91,30 @@ async function startManifests(
   await source.start();
 }
 
-async function serveRpc({ parts }: Assembly, resources: AsyncDisposableStack): Promise<void> {
+/** @returns the server of pods' calls, which says that it does not serve yet. */
+async function serveRpc(
+  { parts }: Assembly,
+  resources: AsyncDisposableStack,
+): Promise<RpcServer> {
   const { values } = parts.config;
   const onCall = (call: { method: string; code: RpcCode; seconds: number }) =>
     parts.metrics.onRpc(call.method, RpcCode[call.code] ?? "UNKNOWN", call.seconds);
   const control = new RpcServer({ onCall })
     .add(AgentControl, agentControl(parts))
     .add(AgentExt, agentExt(parts));
+  setServing(control, false);
   resources.defer(() => control.close(CLOSE_GRACE_MS));
   await control.listenUnix(values.cni_socket);
   await control.listenUnix(values.listen_socket);
-  if (!values["ebpf_services.enabled"]) return;
+  if (!values["ebpf_services.enabled"]) return control;
   const services = new RpcServer({ onCall }).add(EBPFServices, ebpfServices);
   resources.defer(() => services.close(CLOSE_GRACE_MS));
   await services.listenUnix(values["ebpf_services.socket_path"]);
+  return control;
+}
+
+function setServing(server: RpcServer, serving: boolean): void {
+  for (const service of [undefined, AgentControl, AgentExt]) server.setServing(serving, service);
 }
 
 function startHttp({ parts, spool }: Assembly, resources: AsyncDisposableStack): void {

@@ -19,6 +19,7 @@ import { PodController } from "./pods/controller.ts";
 import { PodNetwork } from "./pods/network.ts";
 import { PodRegistry } from "./pods/registry.ts";
 import { Spool, type SpooledDelete } from "./pods/spool.ts";
+import { UnknownLinks } from "./pods/unknown_links.ts";
 import type { AgentParts } from "./server/parts.ts";
 import { Store } from "./state/mod.ts";
 
@@ -54,10 +55,13 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
   const registry = new PodRegistry(store, {
     podCidr,
     restMs: values.address_rest_seconds * 1000,
-    isHostAddress: (ip) => hostWatch.has(ip),
+    isHostAddress: (ip) => hostWatch.has(ip) || unknown.ips.has(ip),
     hostIfExists: (name) => network.hostIfExists(name),
     now: Date.now,
   });
+  const unknown: UnknownLinks = resources.use(
+    new UnknownLinks({ registry, network, identityLabels: (pod) => enforcer.identityLabels(pod) }),
+  );
   const podLinkWatch = resources.use(new PodLinkWatch(() => registry.list()));
   const tunnelProtocol = values.tunnel_protocol ?? detectTunnelProtocol();
   const flows = new FlowHub();
@@ -66,10 +70,12 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     registry,
     nodeIp,
     hostAddresses: () => hostWatch.addresses,
+    untouched: () => unknown.ips,
   });
   const link: DataplaneLink = resources.use(
     new DataplaneLink({ socketPath: values.dataplane_socket }, {
       onConnected: async (calls) => {
+        await unknown.adopt(calls);
         await enforcer.resync(calls);
         controller.openRecreated();
         spool.retryNow();
@@ -83,6 +89,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     registry,
     endpoints,
     link,
+    untouchedLinks: () => unknown.names,
     excludedLabels: values.identity_exclude_labels,
     config: configEntries(config, tunnelProtocol),
   });
@@ -92,6 +99,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     link,
     endpoints,
     enforcer,
+    unknown,
     podMtu: () => values.mtu || detectPodMtu(hostWatch.network()),
   });
   const spool = resources.use(new Spool(`${values.state_dir}/spool`, deleteSpooled));
@@ -140,6 +148,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       warnings: () => [
         ...nodeWarnings(config, registry.addresses),
         ...hostWarnings(hostWatch.network()),
+        ...unknown.warnings,
         ...podLinkWatch.warnings,
       ],
       pendingDeletes: () => spool.pending,

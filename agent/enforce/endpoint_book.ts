@@ -17,6 +17,8 @@ export interface EndpointSources {
   readonly nodeIp: Ipv4;
   /** The host's own addresses now. */
   readonly hostAddresses: () => readonly Ipv4[];
+  /** Addresses, as numbers, whose endpoints stay as the dataplane has them. */
+  readonly untouched: () => ReadonlySet<number>;
 }
 
 interface SentEndpoint {
@@ -92,7 +94,7 @@ export class EndpointBook {
   /** Brings the dataplane's endpoints up to date, by difference. @returns how many changed */
   async sync(calls: DataplaneCalls, found: readonly EndpointInfo[]): Promise<number> {
     const underWay = this.#sources.registry.list().filter(({ state }) => state === "adding");
-    const keep = new Set(underWay.map(({ ip }) => ip.value));
+    const keep = this.#sources.untouched().union(new Set(underWay.map(({ ip }) => ip.value)));
     const { upsert, remove } = diffEndpoints(this.#wanted(), found, keep);
     for (const ip of remove) {
       await calls.control.deleteEndpoint({ ip });

@@ -50,6 +50,8 @@ export interface EnforcerOptions {
   readonly link: DataplaneLink;
   /** Labels that take no part in identities. */
   readonly excludedLabels: readonly string[];
+  /** Host interfaces without a known pod whose programs stay. */
+  readonly untouchedLinks: () => ReadonlySet<string>;
   /** The dataplane's configuration, key to value. */
   readonly config: Readonly<Record<number, bigint>>;
 }
@@ -154,7 +156,7 @@ export class Enforcer {
     const { programs } = await calls.control.getDataplaneStatus({});
     const known = new Set(pods.map(({ hostIfName }) => hostIfName));
     const gone = new Set(programs.map(({ interfaceName }) => interfaceName))
-      .difference(known);
+      .difference(known).difference(this.#options.untouchedLinks());
     for (const name of gone) if (name.startsWith(HOST_IF_PREFIX)) await forgetPrograms(calls, name);
     this.#unattached.clear();
     for (const { hostIfName } of pods.filter(({ state }) => state === "ready")) {

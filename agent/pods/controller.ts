@@ -10,6 +10,7 @@ import { KeyedLock } from "./keyed_lock.ts";
 import type { PodNetwork } from "./network.ts";
 import type { PodRegistry } from "./registry.ts";
 import { type AddPodSpec, netnsIdentityIfThere } from "./requests.ts";
+import type { UnknownLinks } from "./unknown_links.ts";
 
 const log = getLogger("agent/pods");
 /** The kernel may take up to one second over a veth whose ends have the same index. */
@@ -22,6 +23,8 @@ export interface PodControllerOptions {
   readonly link: DataplaneLink;
   readonly endpoints: EndpointBook;
   readonly enforcer: Enforcer;
+  /** Host interfaces that the registry does not know. */
+  readonly unknown: UnknownLinks;
   /** MTU of a new pod, in bytes. */
   readonly podMtu: () => number;
 }
@@ -45,7 +48,7 @@ export class PodController {
    * @throws {RpcError | AddressError | NetlinkError | SysError}
    */
   add(spec: AddPodSpec): Promise<Attachment> {
-    return this.#lock.run(attachmentId(spec), async () => {
+    return this.#lock.run(this.#lockKey(spec), async () => {
       const known = this.#options.registry.get(spec);
       if (known !== undefined) {
         if (this.#isSame(known, spec)) return await this.#keep(known);
@@ -60,9 +63,12 @@ export class PodController {
    * @returns whether it was known
    */
   delete(key: AttachmentKey): Promise<boolean> {
-    return this.#lock.run(attachmentId(key), async () => {
-      const known = this.#options.registry.get(key);
-      if (known === undefined) return false;
+    const { registry, unknown } = this.#options;
+    return this.#lock.run(this.#lockKey(key), async () => {
+      const removed = registry.get(key) === undefined && await unknown.remove(key);
+      // It may have become known meanwhile.
+      const known = registry.get(key);
+      if (known === undefined) return removed;
       await this.#remove(known);
       return true;
     });
@@ -70,16 +76,19 @@ export class PodController {
 
   /** Deletes all that are not listed. @returns those that were deleted */
   async collectGarbage(valid: Iterable<AttachmentKey>): Promise<AttachmentKey[]> {
-    const keep = new Set([...valid].map(attachmentId));
-    const known = this.#options.registry.list();
+    const { registry } = this.#options;
+    const kept = [...valid];
+    const keep = new Set(kept.map((key) => attachmentId(registry.get(key) ?? key)));
+    const known = registry.list();
     const garbage = known.filter((pod) => !keep.has(attachmentId(pod)) && pod.state !== "adding");
     await Promise.all(garbage.map((pod) => this.delete(pod)));
+    await this.#options.unknown.collectGarbage(kept);
     return garbage;
   }
 
   /** Brings what the database holds and what the kernel has together, once at start. */
   async reconcile(): Promise<void> {
-    const { registry, network } = this.#options;
+    const { registry, unknown } = this.#options;
     for (const pod of registry.list()) {
       const alive = netnsIdentityIfThere(pod.netns) === pod.netnsId;
       if (pod.state === "ready" && alive) await this.#mend(pod);
@@ -88,12 +97,7 @@ export class PodController {
         await this.#remove(pod);
       }
     }
-    const known = new Set(registry.list().map(({ hostIfName }) => hostIfName));
-    for (const link of network.ownHostLinks(registry.gateway)) {
-      if (known.has(link.name)) continue;
-      log.warn("removing an interface that belongs to no pod", { link: link.name });
-      await network.removeLink(link.index);
-    }
+    await unknown.removeBroken();
   }
 
   /** Opens what was made anew: called when the dataplane has programs, endpoints and policy in place. */
@@ -103,6 +107,11 @@ export class PodController {
       if (enforcer.unattached.has(pod.hostIfName)) continue;
       if (this.#closed.delete(attachmentId(pod))) network.activate(pod);
     }
+  }
+
+  /** One lock for all names of an attachment. */
+  #lockKey(key: AttachmentKey): string {
+    return attachmentId(this.#options.registry.get(key) ?? key);
   }
 
   /** Whether a known attachment is the one asked for, and still in the namespace asked for. */

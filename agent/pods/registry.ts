@@ -1,8 +1,15 @@
 import { AddressPool } from "../ipam/address_pool.ts";
 import { type Identity, type IdentityChange, IdentityTable, type Labels } from "../identity/mod.ts";
 import { type Cidr, type Ipv4, Mac } from "../../shared/net/mod.ts";
-import { type Attachment, attachmentId, type AttachmentKey, type Store } from "../state/mod.ts";
-import { hostIfNames } from "./names.ts";
+import {
+  adoptedContainerId,
+  type Attachment,
+  attachmentId,
+  type AttachmentKey,
+  isAdopted,
+  type Store,
+} from "../state/mod.ts";
+import { HOST_IF_PREFIX, hostIfNames } from "./names.ts";
 
 /** A pod interface that does not exist yet. */
 export interface NewAttachment extends AttachmentKey {
@@ -76,9 +83,9 @@ export class PodRegistry {
     return [...this.#byId.values()];
   }
 
-  /** One attachment. */
+  /** One attachment; one that was taken over is found by what its host interface's name says. */
   get(key: AttachmentKey): Attachment | undefined {
-    return this.#byId.get(attachmentId(key));
+    return this.#byId.get(attachmentId(key)) ?? this.#adoptedBy(key);
   }
 
   /** The attachment that has an address. */
@@ -135,6 +142,36 @@ export class PodRegistry {
       this.#identities.release(holder);
       throw error;
     }
+    this.#remember(attachment);
+    return attachment;
+  }
+
+  /**
+   * Takes in, as ready, an interface that is at work already and whose container id is not known.
+   * @throws {Error} when it cannot be stored, as when its address is another one's
+   */
+  adopt(
+    found: Omit<Attachment, "containerId" | "gateway" | "state" | "createdUnixMs">,
+  ): Attachment {
+    const attachment: Attachment = {
+      ...found,
+      containerId: adoptedContainerId(found.hostIfName.slice(HOST_IF_PREFIX.length)),
+      gateway: this.gateway,
+      state: "ready",
+      createdUnixMs: this.#options.now(),
+    };
+    const holder = attachmentId(attachment);
+    const change = this.#identities.acquire(attachment.identityLabels, holder);
+    try {
+      this.#store.transaction(() => {
+        this.#store.insertAttachment(attachment, change.id);
+        this.#storeIdentities(change);
+      });
+    } catch (error) {
+      this.#identities.release(holder);
+      throw error;
+    }
+    this.#pool.reserve(attachment.ip);
     this.#remember(attachment);
     return attachment;
   }
@@ -203,6 +240,14 @@ export class PodRegistry {
   #remember(attachment: Attachment): void {
     this.#byId.set(attachmentId(attachment), attachment);
     this.#byIp.set(attachment.ip.value, attachment);
+  }
+
+  #adoptedBy(key: AttachmentKey): Attachment | undefined {
+    if (isAdopted(key)) return undefined;
+    const adopted = this.list().filter((pod) => isAdopted(pod) && pod.ifName === key.ifName);
+    const [preferred, hashed] = hostIfNames(key);
+    return adopted.find(({ hostIfName }) => hostIfName === hashed) ??
+      adopted.find(({ hostIfName }) => hostIfName === preferred);
   }
 
   #takeAddress(requested: Ipv4 | undefined): Ipv4 {

@@ -7,14 +7,18 @@ import type { Attachment } from "../state/mod.ts";
 import { failingStream } from "./failing_stream.ts";
 import type { AgentParts } from "./parts.ts";
 import { routingMethods } from "./routing.ts";
-import { agentStatus } from "./status.ts";
+import { agentStatus, requireStarted } from "./status.ts";
 
 /** novanet.v1.AgentControl. */
 export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl> {
   const { controller, enforcer, flows, link, registry } = parts;
   return {
-    addPod: async (request) => podAnswer(await controller.add(parseAddPod(request))),
+    addPod: async (request) => {
+      requireStarted(parts);
+      return podAnswer(await controller.add(parseAddPod(request)));
+    },
     delPod: async (request) => {
+      requireStarted(parts);
       await controller.delete(parseDelPod(request));
       return {};
     },

@@ -7,7 +7,7 @@ import type { Attachment } from "../state/mod.ts";
 import { checkPod } from "./check_pod.ts";
 import { failingStream } from "./failing_stream.ts";
 import type { AgentParts } from "./parts.ts";
-import { notReadyReasons } from "./status.ts";
+import { notReadyReasons, requireStarted } from "./status.ts";
 import { sysdump } from "./sysdump.ts";
 
 /** novanet.ext.v1.AgentExt. */
@@ -15,6 +15,7 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
   const { controller, registry, metrics } = parts;
   return {
     checkPod: async (request) => {
+      requireStarted(parts);
       await checkPod(parts, request);
       return {};
     },
@@ -25,6 +26,7 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
       return { ready: reasons.length === 0, reasons, degraded };
     },
     collectGarbage: async ({ valid }) => {
+      requireStarted(parts);
       const keys = valid.map((key, index) => parseAttachmentKey(key, `valid[${index}].`));
       const removed = await controller.collectGarbage(keys);
       return { removed: removed.map(({ containerId, ifName }) => ({ containerId, ifName })) };

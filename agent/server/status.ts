@@ -3,6 +3,7 @@ import type {
   GetAgentStatusResponseSchema,
   GetDataplaneStatusResponse,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { unavailable } from "../../shared/rpc/errors.ts";
 import { VERSION } from "../../shared/version.ts";
 import { formatProblem } from "../policy/mod.ts";
 import type { AgentParts } from "./parts.ts";
@@ -28,6 +29,11 @@ export function notReadyReasons(parts: AgentParts): string[] {
   if (!parts.started()) reasons.push("starting: pods are being reconciled");
   if (!parts.link.connected) reasons.push("dataplane not connected");
   return reasons;
+}
+
+/** @throws {RpcError} UNAVAILABLE until the agent knows which pods there are */
+export function requireStarted({ started }: AgentParts): void {
+  if (!started()) throw unavailable("the agent is starting: pods are being reconciled");
 }
 
 /** Answers GetAgentStatus. */

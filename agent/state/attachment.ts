@@ -35,6 +35,19 @@ export interface Attachment extends AttachmentKey {
   readonly createdUnixMs: number;
 }
 
+/** Ends the container id of a pod that was taken over from the kernel; no runtime's id has it. */
+const ADOPTED_MARK = "*";
+
+/** Whether the pod was taken over from the kernel: of its container id only the beginning is known, if at all. */
+export function isAdopted({ containerId }: AttachmentKey): boolean {
+  return containerId.endsWith(ADOPTED_MARK);
+}
+
+/** The container id of a pod that is taken over. @param known what its host interface's name says of it */
+export function adoptedContainerId(known: string): string {
+  return known + ADOPTED_MARK;
+}
+
 /** One text for a key, for maps and for identity holders. */
 export function attachmentId(key: AttachmentKey): string {
   return `${key.containerId}/${key.ifName}`;
