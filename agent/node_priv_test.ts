@@ -16,6 +16,16 @@ async function ping(lab: AgentLab, pod: LabPod): Promise<void> {
   await lab.host.run(["ping", "-c1", "-W2", pod.answer.ip]);
 }
 
+Deno.test("DEL without an interface's name takes all of the container; none is no error", async () => {
+  await using lab = await AgentLab.start();
+  const pod = await lab.addPod("web");
+  await lab.control.addPod({ ...pod.request, ifName: "eth1" });
+  const other = await lab.addPod("other");
+  await lab.control.delPod({ ...pod.request, ifName: "" });
+  await lab.control.delPod({ ...pod.request, ifName: "" });
+  assert.deepEqual(podLinks(lab), names([other]));
+});
+
 Deno.test("an interface that vanishes while the agent runs is in the status", async () => {
   await using lab = await AgentLab.start();
   const pod = await lab.addPod("web");

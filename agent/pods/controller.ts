@@ -74,6 +74,14 @@ export class PodController {
     });
   }
 
+  /** Deletes all interfaces of a container; none is no error. */
+  async deleteContainer(containerId: string): Promise<void> {
+    const { registry, unknown } = this.#options;
+    const known = registry.ofContainer(containerId);
+    await Promise.all(known.map((pod) => this.delete(pod)));
+    if (known.length === 0) await unknown.remove({ containerId, ifName: "" });
+  }
+
   /** Deletes all that are not listed. @returns those that were deleted */
   async collectGarbage(valid: Iterable<AttachmentKey>): Promise<AttachmentKey[]> {
     const { registry } = this.#options;

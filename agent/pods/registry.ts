@@ -93,6 +93,14 @@ export class PodRegistry {
     return this.#byIp.get(ip);
   }
 
+  /** All attachments of a container; of one that was taken over only the name's beginning is known. */
+  ofContainer(containerId: string): Attachment[] {
+    return this.list().filter((pod) =>
+      pod.containerId === containerId ||
+      this.#adoptedBy({ containerId, ifName: pod.ifName })?.hostIfName === pod.hostIfName
+    );
+  }
+
   /** All attachments of a pod. */
   byPod(namespace: string, name: string): Attachment[] {
     return this.list().filter((a) => a.podNamespace === namespace && a.podName === name);

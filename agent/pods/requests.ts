@@ -45,9 +45,13 @@ export function parseAddPod(request: AddPodRequest): AddPodSpec {
   };
 }
 
-/** @throws {RpcError} INVALID_ARGUMENT that names the field and its value */
-export function parseDelPod(request: DelPodRequest): AttachmentKey {
-  return parseAttachmentKey(request);
+/**
+ * An empty interface name stands for all interfaces of the container.
+ * @throws {RpcError} INVALID_ARGUMENT that names the field and its value
+ */
+export function parseDelPod({ containerId, ifName }: DelPodRequest): AttachmentKey {
+  checkGiven("container_id", containerId);
+  return { containerId, ifName };
 }
 
 /** @throws {RpcError} INVALID_ARGUMENT that names the field and its value */

@@ -19,7 +19,9 @@ export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl
     },
     delPod: async (request) => {
       requireStarted(parts);
-      await controller.delete(parseDelPod(request));
+      const { containerId, ifName } = parseDelPod(request);
+      if (ifName === "") await controller.deleteContainer(containerId);
+      else await controller.delete({ containerId, ifName });
       return {};
     },
     getAgentStatus: () => agentStatus(parts),

@@ -144,7 +144,6 @@ const AGENT: Readonly<Record<string, Rpc>> = {
     request: pod,
     invalid: [
       [{ ...pod, containerId: "" }, "container_id", ""],
-      [{ ...pod, ifName: "" }, "if_name", ""],
     ],
   },
   GetAgentStatus: {},

@@ -2015,7 +2015,7 @@ export type DelPodRequest = Message<"novanet.v1.DelPodRequest"> & {
   netns: string;
 
   /**
-   * Name of the interface inside the pod. Required.
+   * Name of the interface inside the pod; empty for all interfaces of the container.
    *
    * @generated from field: string if_name = 5;
    */
@@ -4185,7 +4185,7 @@ export const AgentControl: GenService<{
   },
   /**
    * DelPod disconnects a pod and releases its address. A pod that is unknown, already gone, or known with
-   * another container_id is no error. INVALID_ARGUMENT: container_id or if_name is empty.
+   * another container_id is no error. INVALID_ARGUMENT: container_id is empty.
    *
    * @generated from rpc novanet.v1.AgentControl.DelPod
    */
