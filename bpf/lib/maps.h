@@ -230,7 +230,7 @@ struct conntrack_key {
 	__u16 port_b;
 	__u8 protocol;
 	__u8 pad[3];
-};
+} __attribute__((aligned(8)));
 
 enum conntrack_state {
 	CONNTRACK_NEW = 0,	   /* nothing came back yet */
