@@ -39,7 +39,7 @@ export class DataplaneLink implements AsyncDisposable {
   readonly #stop = new AbortController();
   #calls: DataplaneCalls | undefined;
   #everConnected = false;
-  #waiters: (() => void)[] = [];
+  readonly #waiters = new Set<() => void>();
   #loop: Promise<void> | undefined;
 
   constructor(options: DataplaneLinkOptions, events: DataplaneEvents) {
@@ -127,18 +127,22 @@ export class DataplaneLink implements AsyncDisposable {
   /** @returns false when the deadline came first */
   #wait(deadline: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), Math.max(0, deadline - Date.now()));
-      this.#waiters.push(() => {
+      const wake = () => {
         clearTimeout(timer);
         resolve(true);
-      });
+      };
+      const timer = setTimeout(() => {
+        this.#waiters.delete(wake);
+        resolve(false);
+      }, Math.max(0, deadline - Date.now()));
+      this.#waiters.add(wake);
     });
   }
 
   #release(): void {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) waiter();
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
   }
 
   async #run(): Promise<void> {
