@@ -104,14 +104,6 @@ NV_API int32_t nv_object_reuse_map(struct bpf_object *object, const char *name, 
 	return map ? bpf_map__reuse_fd(map, fd) : -ENOENT;
 }
 
-/* The map whose shape a map-in-map's values have; fd stays the caller's. */
-NV_API int32_t nv_object_set_inner_map(struct bpf_object *object, const char *name, int32_t fd)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
-
-	return map ? bpf_map__set_inner_map_fd(map, fd) : -ENOENT;
-}
-
 /* First contents of a global data section (.rodata, .data, .bss); size must be the section's. */
 NV_API int32_t nv_object_set_initial(struct bpf_object *object, const char *name, const void *data,
 				     uint32_t size)

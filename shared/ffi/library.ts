@@ -140,8 +140,6 @@ const SYMBOLS = {
   nv_object_set_max_entries: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   /** int32_t nv_object_reuse_map(struct bpf_object *object, const char *name, int32_t fd) */
   nv_object_reuse_map: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
-  /** int32_t nv_object_set_inner_map(struct bpf_object *object, const char *name, int32_t fd) */
-  nv_object_set_inner_map: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
   /** int32_t nv_object_set_initial(struct bpf_object *object, const char *name, const void *data, uint32_t size) */
   nv_object_set_initial: { parameters: ["pointer", "buffer", "buffer", "u32"], result: "i32" },
   /** int32_t nv_object_get_initial(struct bpf_object *object, const char *name, void *buffer, uint32_t size) */
@@ -167,8 +165,6 @@ const SYMBOLS = {
   nv_map_update: { parameters: ["i32", "buffer", "buffer", "u32"], result: "i32" },
   /** int32_t nv_map_delete(int32_t fd, const void *key) */
   nv_map_delete: { parameters: ["i32", "buffer"], result: "i32" },
-  /** int32_t nv_map_next_key(int32_t fd, const void *key, void *next) */
-  nv_map_next_key: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   /** int32_t nv_map_lookup_batch(int32_t fd, void *cursor_in, void *cursor_out, void *keys, void *values, uint32_t *count, uint32_t element_flags) */
   nv_map_lookup_batch: {
     parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "u32"],
@@ -181,6 +177,8 @@ const SYMBOLS = {
   },
   /** int32_t nv_map_delete_batch(int32_t fd, const void *keys, uint32_t *count) */
   nv_map_delete_batch: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+
+  // program.c
   /** int32_t nv_pin(int32_t fd, const char *path) */
   nv_pin: { parameters: ["i32", "buffer"], result: "i32" },
   /** int32_t nv_open_pinned(const char *path) */

@@ -97,14 +97,6 @@ export class BpfObject implements Disposable {
     );
   }
 
-  /** Gives a map-in-map the shape of its values before load(). @param fd stays the caller's @throws SysError */
-  setInnerMap(name: string, fd: number): void {
-    checkLibbpf(
-      `inner map of ${name}`,
-      shim().nv_object_set_inner_map(this.#object, cString(name), fd),
-    );
-  }
-
   /** The first contents of a global data section, such as `.rodata`. @throws SysError */
   initialValue(name: string): Uint8Array<ArrayBuffer> {
     const get = shim().nv_object_get_initial;
