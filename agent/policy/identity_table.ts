@@ -26,11 +26,6 @@ export class IdentityTable {
     return this.#namespaces.get(name) ?? namespaceLabels(name);
   }
 
-  /** The names of the namespaces that have labels set. */
-  namespaceNames(): string[] {
-    return [...this.#namespaces.keys()];
-  }
-
   /** @throws {IdentityConflictError} when the endpoint's identity is known with other labels. */
   check(endpoint: PolicyEndpoint): void {
     const group = this.#groups.get(endpoint.identity);

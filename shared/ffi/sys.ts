@@ -4,12 +4,8 @@ import { Fd } from "./fd.ts";
 import { shim } from "./library.ts";
 import { cString, fromCString, lend } from "./memory.ts";
 
-/** open(2) flags. */
+/** open(2): for reading. */
 export const O_RDONLY = 0;
-/** open(2): for writing. */
-export const O_WRONLY = 1;
-/** open(2): for both. */
-export const O_RDWR = 2;
 
 /** socket(2) domains, types and option levels that NovaNet uses. */
 export const AF_UNIX = 1;
@@ -31,14 +27,10 @@ export const SOL_SOCKET = 1;
 export const SOL_NETLINK = 270;
 /** recv(2): this call does not wait. */
 export const MSG_DONTWAIT = 0x40;
-/** recv(2): look, do not take. */
-export const MSG_PEEK = 0x02;
 /** recv(2): answer with the real length of a datagram. */
 export const MSG_TRUNC = 0x20;
 /** setns(2), unshare(2): the network namespace. */
 export const CLONE_NEWNET = 0x40000000;
-/** setns(2), unshare(2): the mount namespace. */
-export const CLONE_NEWNS = 0x00020000;
 /** clock_gettime(2). */
 export const CLOCK_REALTIME = 0;
 /** clock_gettime(2): what bpf_ktime_get_ns() reads. */
