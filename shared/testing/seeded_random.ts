@@ -2,6 +2,7 @@
 export class SeededRandom {
   #state: number;
 
+  /** @param seed any 32-bit number. */
   constructor(seed: number) {
     this.#state = seed >>> 0;
   }

@@ -1,3 +1,4 @@
+import { SeededRandom } from "../../../shared/testing/seeded_random.ts";
 import type { ModelPod, RawPeer, RawPolicy, RawPort, RawSelector } from "./reference_model.ts";
 
 const NAMESPACES = ["red", "green", "blue", "grey"];
@@ -24,23 +25,7 @@ const BLOCKS = [
 export const OUTSIDE = ["10.1.2.3", "10.1.2.4", "10.1.9.9", "10.9.9.9", "192.168.1.1", "8.8.8.8"];
 
 /** Small random clusters, made to have much in common so that rules meet. Repeatable by seed. */
-export class RandomCluster {
-  #state: number;
-
-  /** @param seed any 32-bit number. */
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** A number from 0 to below `limit`. */
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  }
-
+export class RandomCluster extends SeededRandom {
   chance(percent: number): boolean {
     return this.below(100) < percent;
   }
