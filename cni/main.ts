@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     : await (await import("./command_line.ts")).runCommandLine(Deno.args);
   write(Deno.stderr, output.stderr);
   write(Deno.stdout, output.stdout);
-  // Without it the process waits for the connection to the agent to go idle.
+  // Without it the process waits until the connection to the agent is closed.
   Deno.exit(output.exitCode);
 }
 
@@ -28,6 +28,4 @@ function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): 
   for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
 }
 
-// Not called from the module's own frame: gRPC takes a stack trace for each call, and V8 parses every function
-// on the stack again to find line numbers. For the frame of a bundled module that is the whole bundle, 8 to 10 ms.
-queueMicrotask(main);
+await main();
