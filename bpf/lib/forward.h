@@ -11,7 +11,9 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
-/* Routes the packet as the node would: one hop off its TTL (which the caller has checked), new link addresses, then straight into the pod. */
+/* Routes the packet as the node would: one hop off its TTL (which the caller has checked), new link addresses, then
+ * straight into the pod.
+ */
 static __always_inline int deliver_to_pod(struct __sk_buff *skb, const struct datapath_state *state,
 					  struct passage *v, const struct pod_iface_value *pod)
 {

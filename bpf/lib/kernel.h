@@ -19,7 +19,6 @@ typedef __u64 __be64;
 typedef __u32 __wsum;
 
 enum bpf_map_type {
-	BPF_MAP_TYPE_UNSPEC = 0,
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
@@ -47,9 +46,7 @@ enum {
  */
 enum {
 	TC_ACT_UNSPEC = -1,
-	TC_ACT_OK = 0,
 	TC_ACT_SHOT = 2,
-	TC_ACT_REDIRECT = 7,
 };
 
 /* The context of a tc program, by UAPI offset. */

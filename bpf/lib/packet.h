@@ -44,6 +44,7 @@ enum fragment_kind {
 	FRAGMENT_LATER = 2,
 };
 
+/* The Ethernet header, and with it the source's MAC, is left to the caller: it has skb->data. */
 struct packet {
 	__u32 src_ip;
 	__u32 dst_ip;
@@ -63,7 +64,6 @@ struct packet {
 	__u32 fragment_bytes;
 };
 
-/* The source's MAC and the Ethernet header in general are left to the caller: it has skb->data. */
 enum {
 	L4_BYTES_NEEDED_ICMP = 8,
 	L4_BYTES_NEEDED_TCP = 20,
