@@ -136,6 +136,7 @@ export class ManifestSource {
     this.#store.setFolderErrors(faults);
     // What cannot be looked at is not known to be gone.
     const isHidden = (file: string) =>
+      listing.skipped.has(file) ||
       listing.faults.some(({ path }) => file === path || file.startsWith(`${path}/`));
     for (const file of this.#store.files()) {
       if (!listing.files.has(file) && !isHidden(file)) this.#forget(file);

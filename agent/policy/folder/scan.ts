@@ -28,6 +28,8 @@ export interface FolderListing {
   readonly targets: ReadonlySet<string>;
   /** What kept parts of the folder from being read. */
   readonly faults: readonly { readonly path: string; readonly reason: string }[];
+  /** Manifest files beyond {@linkcode MAX_FILES}; one fault speaks for them. */
+  readonly skipped: ReadonlySet<string>;
 }
 
 /** Whether a file of this name is a manifest: `*.yaml`, `*.yml` or `*.json`, not hidden. */
@@ -54,6 +56,7 @@ class Scan {
   readonly #directories = new Map<string, string>();
   readonly #targets = new Set<string>();
   readonly #faults: { path: string; reason: string }[] = [];
+  readonly #skipped = new Set<string>();
   #anchor = "/";
 
   listing(): FolderListing {
@@ -64,7 +67,8 @@ class Scan {
       directories: this.#directories,
       anchor: this.#anchor,
       targets: this.#targets,
-      faults: this.#faults,
+      faults: [...this.#faults, ...this.#tooMany()],
+      skipped: this.#skipped,
     };
   }
 
@@ -99,7 +103,7 @@ class Scan {
       if (info.isDirectory) this.directory(path, real, above);
       else if (isManifestName(basename(path))) {
         if (this.#files.size >= MAX_FILES) {
-          this.#faults.push({ path, reason: `more than ${MAX_FILES} files: not read` });
+          this.#skipped.add(path);
           return;
         }
         if (isLink) {
@@ -109,6 +113,14 @@ class Scan {
         this.#files.set(path, { signature: signature(info), isLink });
       }
     });
+  }
+
+  #tooMany(): { path: string; reason: string }[] {
+    const [path] = this.#skipped;
+    if (path === undefined) return [];
+    const reason =
+      `more than ${MAX_FILES} files: ${this.#skipped.size} are not read, this one first`;
+    return [{ path, reason }];
   }
 
   #watch(real: string): void {
