@@ -1,6 +1,7 @@
 /** Counters, events and expiry, against sequences of packets that are known. */
 import assert from "node:assert/strict";
 import type { FlowEvent } from "../../shared/gen/abi.ts";
+import { FlowEventType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Mac } from "../../shared/net/mod.ts";
 import {
   ethernet,
@@ -13,7 +14,7 @@ import {
   type TransportLayer,
   udp,
 } from "../../shared/testing/packets.ts";
-import { EGRESS, GATEWAY_MAC, INGRESS, ip, type Outcome } from "./datapath.ts";
+import { EGRESS, GATEWAY_MAC, INGRESS, ip, result } from "./datapath.ts";
 import {
   A,
   arriving,
@@ -28,12 +29,8 @@ import {
   type World,
 } from "./world.ts";
 
-const NEW = 1;
-const UPDATE = 2;
-const END = 3;
-const DROP = 4;
+const { NEW, UPDATE, END, DROP } = FlowEventType;
 const MINUTE_MS = 60_000;
-const result = ({ verdict, reason }: Outcome) => reason ?? verdict;
 const fromOutside = ({ a }: World) => ({ ifindex: a.ifindex, ingressIfindex: UPLINK });
 
 const segment = (flags: string, data = "") => tcp({ srcPort: 40_000, dstPort: 80, flags }, data);

@@ -1,5 +1,6 @@
 /** Conntrack, fragments and events: several packets in a row through both hooks. */
 import assert from "node:assert/strict";
+import { FlowEventType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import {
   ethernet,
   fragments,
@@ -10,7 +11,7 @@ import {
   tcp,
   udp,
 } from "../../shared/testing/packets.ts";
-import { type DatapathPod, EGRESS, GATEWAY_MAC, INGRESS, type Outcome } from "./datapath.ts";
+import { type DatapathPod, EGRESS, GATEWAY_MAC, INGRESS, result } from "./datapath.ts";
 import {
   A,
   arriving,
@@ -24,11 +25,7 @@ import {
   type World,
 } from "./world.ts";
 
-const NEW = 1;
-const UPDATE = 2;
-const END = 3;
-const DROP = 4;
-const result = ({ verdict, reason }: Outcome) => reason ?? verdict;
+const { NEW, UPDATE, END, DROP } = FlowEventType;
 
 /** The pods' packets: `S` from A to B, `<SA` the answer. */
 function talk({ datapath, a, b }: World, flags: readonly string[]): string[] {

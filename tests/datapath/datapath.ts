@@ -1,6 +1,4 @@
-import { BpfObject } from "../../shared/ffi/bpf.ts";
-import type { BpfMap, BpfProgram, RingBuffer } from "../../shared/ffi/bpf.ts";
-import { RingBuffer as Ring } from "../../shared/ffi/bpf.ts";
+import { type BpfMap, BpfObject, type BpfProgram, RingBuffer } from "../../shared/ffi/bpf.ts";
 import { readAsset } from "../../shared/ffi/assets.ts";
 import {
   CidrKeyCodec,
@@ -88,7 +86,7 @@ export class Datapath implements Disposable {
     this.#programs = new Map(
       object.programs().map((name) => [name, stack.use(object.program(name))]),
     );
-    this.#ring = stack.use(new Ring(this.map("FLOW_EVENTS")));
+    this.#ring = stack.use(new RingBuffer(this.map("FLOW_EVENTS")));
     this.#state = {
       policyGeneration: GENERATION,
       evaluationGeneration: GENERATION,
@@ -196,7 +194,7 @@ export class Datapath implements Disposable {
     this.map("CIDR_IDENTITIES").update(
       CidrKeyCodec.encode({
         prefixLen: cidr.prefixLen,
-        addressBe: cidr.address.toString().split(".").map(Number) as unknown as Uint8Array,
+        addressBe: cidr.address.toBytes(),
       }),
       CidrValueCodec.encode({ generation: GENERATION, identity: [0, identity] }),
     );
@@ -326,6 +324,9 @@ export class Datapath implements Disposable {
     );
   }
 }
+
+/** The drop reason, else the verdict. */
+export const result = ({ verdict, reason }: Outcome): string => reason ?? verdict;
 
 /** The name of a drop reason as outcomes have it. */
 export type Reason = keyof typeof DropReason;

@@ -1,9 +1,8 @@
 /** Living flows under new policies: whichever end's packet comes first, the same decision is made again. */
 import assert from "node:assert/strict";
 import { Cidr } from "../../shared/net/mod.ts";
-import { icmpError, ipv4, tcp, udp } from "../../shared/testing/packets.ts";
-import { EGRESS, GATEWAY_MAC, INGRESS, ip, type Outcome } from "./datapath.ts";
-import { ethernet } from "../../shared/testing/packets.ts";
+import { ethernet, icmpError, ipv4, tcp, udp } from "../../shared/testing/packets.ts";
+import { EGRESS, GATEWAY_MAC, INGRESS, ip, type Outcome, result } from "./datapath.ts";
 import {
   A,
   arriving,
@@ -22,7 +21,6 @@ const WORLD_IDENTITY = 2;
 const CIDR_IDENTITY = 2 ** 24;
 /** An address of the host that nobody has registered. */
 const UNREGISTERED = "172.17.0.1";
-const result = ({ verdict, reason }: Outcome) => reason ?? verdict;
 const request = tcp({ srcPort: 40_000, dstPort: 80, flags: "S" });
 const more = tcp({ srcPort: 40_000, dstPort: 80, flags: "A" });
 const answer = tcp({ srcPort: 80, dstPort: 40_000, flags: "SA" });
