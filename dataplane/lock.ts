@@ -32,6 +32,8 @@ interface Lockable {
   /** What a person knows it as. */
   readonly shown: string;
   make(): void;
+  /** Throws when what is there already is of no use. */
+  check?(): void;
   remove(): void;
 }
 
@@ -55,7 +57,9 @@ export class InstanceLock implements Disposable {
     const lockables = lockablesOf(pinDir, socket);
     const missing = lockables.filter((lockable) => !exists(lockable.path));
     for (const lockable of lockables) {
-      if (!missing.includes(lockable)) files.use(openLocked(lockable));
+      if (missing.includes(lockable)) continue;
+      files.use(openLocked(lockable));
+      lockable.check?.();
     }
     for (const lockable of missing) {
       lockable.make();
@@ -88,14 +92,16 @@ export function socketLockPath(socket: string): string {
 
 function lockablesOf(pinDir: string, socket: string): readonly Lockable[] {
   const lockPath = socketLockPath(socket);
+  const prepare = () => {
+    const problem = preparePinDir(pinDir);
+    if (problem !== undefined) throw new PinDirError(problem);
+  };
   return [
     {
       path: pinDir,
       shown: pinDir,
-      make() {
-        const problem = preparePinDir(pinDir);
-        if (problem !== undefined) throw new PinDirError(problem);
-      },
+      make: prepare,
+      check: prepare,
       remove: () => rmdir(pinDir),
     },
     {

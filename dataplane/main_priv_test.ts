@@ -41,6 +41,19 @@ Deno.test("a pin directory that is on no bpf file system: one line, exit code 3"
   }
 });
 
+Deno.test("the same when the directory is there already: nothing is made, nor loaded", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "nvt-" });
+  try {
+    const { code, stderr } = await run(`--pin-dir=${folder}`, `--socket=${folder}/d.sock`);
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /is not on a bpf file system: mount one with "mkdir -p \S+ && mount /);
+    assert.equal(stderr.trim().split("\n").length, 1);
+    assert.deepEqual([...Deno.readDirSync(folder)], []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("missing capabilities: one line each, exit code 3, nothing mounted or made", async () => {
   const folder = await Deno.makeTempDir({ prefix: "nvt-" });
   try {

@@ -68,9 +68,10 @@ export function preparePinDir(pinDir: string): string | undefined {
     if (isBelow(pinDir, BPFFS_PATH) && !isBpffs(BPFFS_PATH)) {
       mount(BPFFS_SOURCE, BPFFS_PATH, "bpf");
     }
-    const parent = nearestExisting(pinDir);
-    if (!isBpffs(parent)) {
-      return `${pinDir} is not on a bpf file system: mount one with "mount -t bpf bpf ${parent}"`;
+    if (!isBpffs(nearestExisting(pinDir))) {
+      // Not at the nearest folder that is there: what else is in that would be hidden.
+      return `${pinDir} is not on a bpf file system: mount one with ` +
+        `"mkdir -p ${pinDir} && mount -t bpf bpf ${pinDir}"`;
     }
     makeFolders(pinDir);
     return undefined;
