@@ -147,13 +147,20 @@ export class DataplaneLink implements AsyncDisposable {
 
   async #run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
+    let told = false;
     while (!this.#stop.signal.aborted) {
       const calls = openCalls(this.#options.socketPath);
       try {
         await this.#session(calls);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
-        log.debug("no dataplane", { error: toRpcError(error).message });
+        const { message } = toRpcError(error);
+        log.debug("no dataplane", { error: message });
+        // Not at once: the two daemons start at the same time.
+        if (!told && !this.#everConnected && retryMs === MAX_RETRY_MS) {
+          log.warn("no dataplane so far; pods can't be added", { error: message });
+          told = true;
+        }
       } finally {
         this.#disconnect();
         closeCalls(calls);
