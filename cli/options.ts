@@ -136,7 +136,7 @@ cluster's default did it. Repeats of one drop come as one event with a count.`,
   }, merge(object({ command: constant("drops") }), filters)),
   policy: define("policy", "List the policy in force", {
     what:
-      `Lists the policy entries as they are in the dataplane. Identities are those of "novanetctl identity"; * is any.`,
+      `Lists the policy entries as they are in the dataplane. Pods' identities are those of "novanetctl identity"; * is any, 1 this host, 2 the world, and 16777216 and up are CIDRs that policy names.`,
     examples: ["novanetctl policy", "novanetctl policy -o wide", "novanetctl policy -o json"],
   }, object({ command: constant("policy") })),
   identity: define("identity", "List identities and their labels", {

@@ -73,7 +73,7 @@ export function containerIdFault(text: string): string | undefined {
 function shortContainerIdFault(text: string): string | undefined {
   if (text === "" || text.length >= MIN_ADDED_CONTAINER_ID_LENGTH) return undefined;
   return `CNI_CONTAINERID ${JSON.stringify(text)} is shorter than ` +
-    `${MIN_ADDED_CONTAINER_ID_LENGTH} characters`;
+    `${MIN_ADDED_CONTAINER_ID_LENGTH} characters; the name of the pod's interface on the host is made of it`;
 }
 
 /** @returns why a name is no name of an interface (dev_valid_name in net/core/dev.c), `undefined` when it is one. */

@@ -142,7 +142,11 @@ ${
         code(DEFAULT_SPOOL_DIR),
         "Where a DEL waits for an agent that is down; the agent looks into `spool` below its `state_dir`.",
       ],
-      [code("logFile"), "unset", "File to which each call adds a line of JSON."],
+      [
+        code("logFile"),
+        "unset",
+        "File to which each call adds a line: the time, then `key=value` pairs.",
+      ],
     ])
   }
 `;
