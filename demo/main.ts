@@ -107,8 +107,15 @@ async function showStream(stream: RunningCommand, args: readonly string[]): Prom
   return stdout;
 }
 
+/** Who talks in the story. */
+interface Actors {
+  readonly web: LabPod;
+  /** Whom the policy does not let in. */
+  readonly backup: LabPod;
+}
+
 /** The story. Each step fails the demo when it is not as it should be. */
-async function play(lab: NetnsLab, node: LabNode): Promise<void> {
+async function play(lab: NetnsLab, node: LabNode): Promise<Actors> {
   step("A node: novanet-dataplane and novanet-agent, from dist/, in a network namespace");
   await node.start();
   show(`namespace ${node.netns.name}, files in ${node.dir}`);
@@ -148,10 +155,11 @@ async function play(lab: NetnsLab, node: LabNode): Promise<void> {
 
   step("What the node says of itself");
   assert.match(await ctl(node, "status"), /lab/);
+  return { web, backup };
 }
 
 /** What to try while the node is there. */
-function suggestions(node: LabNode): string {
+function suggestions(node: LabNode, { web, backup }: Actors): string {
   const ctlCommand = `${node.executable("novanetctl")} --agent-socket ${
     node.socket("novanet.sock")
   }`;
@@ -159,11 +167,12 @@ function suggestions(node: LabNode): string {
     "The node stays until Ctrl-C. In another terminal:",
     "",
     `   alias ctl='${ctlCommand}'`,
-    "   ctl drops            # then, from a pod that may not:",
+    "   ctl drops            # and meanwhile, from the pod that may not:",
+    `   ip netns exec ${backup.netns.name} curl --max-time 2 http://${web.ip}:8080`,
     "   ctl flows -o json",
     "   ctl policy; ctl identity; ctl metrics",
     "   ctl capture shop/web -w - | tcpdump -nr -",
-    `   ip netns list        # the pods; ip netns exec NAME curl http://10.244.0.2:8080`,
+    "   ctl pods -o wide     # NETNS is each pod's network namespace, for ip netns exec",
     `   \${EDITOR:-vi} ${node.dir}/manifests/${POLICY_NAME}.yaml`,
   ].join("\n");
 }
@@ -181,14 +190,15 @@ async function main(): Promise<number> {
   await using lab = new NetnsLab();
   try {
     const node = await LabNode.create(lab);
-    const played = play(lab, node).then(() => "played" as const);
+    const played = play(lab, node);
     // After Ctrl-C the lab goes away under the story; how that fails tells nothing.
     played.catch(() => {});
-    if (await Promise.race([played, stop.promise]) === "interrupted") return 130;
+    const actors = await Promise.race([played, stop.promise]);
+    if (actors === "interrupted") return 130;
     if (values.once) {
       console.log(`\n${bold("Every step was as it should be.")}`);
     } else {
-      console.log(`\n${suggestions(node)}`);
+      console.log(`\n${suggestions(node, actors)}`);
       await stop.promise;
     }
     return 0;
