@@ -213,13 +213,12 @@ export class PolicyStore {
 
   /** Readers of the new set must find its key shapes from the flip on; those of the old set, until then. */
   #widen(shapes: PolicyShapes, cidrCount: number): void {
+    const capacity = this.#maps.shapes.map.info().maxEntries;
     for (const [key, shape] of shapes.selected) {
       const before = this.#shapes.get(key) ?? NO_SHAPE;
       const merged = mergeShapes(before, shape);
       if (sameShape(before, merged)) continue;
-      namingFullTable("POLICY_SHAPES", this.#maps.shapes.map.info().maxEntries, () => {
-        this.#maps.shapes.set(key, merged);
-      });
+      namingFullTable("POLICY_SHAPES", capacity, () => this.#maps.shapes.set(key, merged));
       this.#shapes.set(key, merged);
     }
     const { state } = this.#maps;
