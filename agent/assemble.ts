@@ -7,7 +7,7 @@ import { DataplaneLink } from "./dataplane/link.ts";
 import { Coalesced } from "./enforce/coalesce.ts";
 import { EndpointBook } from "./enforce/endpoint_book.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
-import { enrichFlow } from "./flows/enrich.ts";
+import { enrichFlow, type FlowNames } from "./flows/enrich.ts";
 import { FlowHub } from "./flows/flow_hub.ts";
 import { HostWatch } from "./host/host_watch.ts";
 import { detectPodMtu } from "./host/node_facts.ts";
@@ -109,12 +109,14 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     })
   );
 
+  const flowNames: FlowNames = {
+    podOf: (ip) => registry.byIp(ip),
+    ruleName: (id) => enforcer.desired.ruleNames[id],
+  };
+
   function onFlow(event: FlowEvent): void {
     metrics.onFlow(event);
-    flows.publish(enrichFlow(event, {
-      podOf: (ip) => registry.byIp(ip),
-      ruleName: (id) => enforcer.desired.ruleNames[id],
-    }));
+    flows.publish(enrichFlow(event, flowNames));
   }
 
   function addressesChanged(): void {

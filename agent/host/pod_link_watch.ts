@@ -10,7 +10,7 @@ export class PodLinkWatch implements AsyncDisposable {
   readonly #socket: RtnetlinkSocket;
   readonly #events: NetlinkEvents;
   /** Indexes of interfaces that were pods' when they went. */
-  readonly #gone = new Set<number>();
+  #gone: Set<number> = new Set();
   #reading: Promise<void> | undefined;
 
   /**
@@ -65,8 +65,11 @@ export class PodLinkWatch implements AsyncDisposable {
   }
 
   #note(index: number): void {
-    const pod = this.#ready().find(({ hostIfindex }) => hostIfindex === index);
+    const ready = this.#ready();
+    const pod = ready.find(({ hostIfindex }) => hostIfindex === index);
     if (pod === undefined) return;
+    // Those of pods that were deleted since are of no interest any more.
+    this.#gone = this.#gone.intersection(new Set(ready.map(({ hostIfindex }) => hostIfindex)));
     this.#gone.add(index);
     log.warn("a pod's interface vanished", {
       pod: `${pod.podNamespace}/${pod.podName}`,
