@@ -1,6 +1,6 @@
 /** `--cleanup`: takes away all that dataplanes with this pin directory and socket made. */
 
-import { detachClsact, queryClsact, TcxLink } from "../shared/ffi/bpf.ts";
+import { detachClsact } from "../shared/ffi/bpf.ts";
 import { isErrno } from "../shared/ffi/errno.ts";
 import { exists, listDir, readText, rmdir, unlink } from "../shared/ffi/files.ts";
 import { ifIndextoname, umount } from "../shared/ffi/sys.ts";
@@ -8,6 +8,7 @@ import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
 import { InstanceLock, socketLockPath } from "./lock.ts";
 import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
 import { DIRECTIONS } from "./programs/attachments.ts";
+import { openLink, queryFilter } from "./programs/hooks.ts";
 import { listPins, type PinListing, pinnedProgramIds } from "./programs/pins.ts";
 
 /** What the kernel itself puts into each bpffs. */
@@ -71,7 +72,8 @@ function detachFilters(pinDir: string): string[] {
   const lines: string[] = [];
   for (const { index, name } of links.linkList()) {
     for (const direction of DIRECTIONS) {
-      if (!ours.has(filterProgram(index, direction))) continue;
+      const programId = queryFilter(index, direction);
+      if (programId === undefined || !ours.has(programId)) continue;
       detachClsact(index, direction, { removeQdisc: true });
       lines.push(`detached ${direction} filter from ${name}`);
     }
@@ -83,24 +85,6 @@ function removePins(pinDir: string, { maps, programs }: PinListing): string[] {
   const files = [...programs.map(({ file }) => file), ...maps];
   for (const file of files) unlink(`${pinDir}/${file}`);
   return files.map((file) => `removed ${pinDir}/${file}`);
-}
-
-function openLink(path: string): TcxLink | undefined {
-  try {
-    return TcxLink.openPinned(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
-function filterProgram(ifindex: number, direction: "ingress" | "egress"): number {
-  try {
-    return queryClsact(ifindex, direction) ?? 0;
-  } catch (error) {
-    if (isErrno(error, "ENODEV")) return 0;
-    throw error;
-  }
 }
 
 function nameOf(ifindex: number): string {

@@ -13,6 +13,7 @@ import { unlink } from "../../shared/ffi/files.ts";
 import { ifIndextoname, ifNametoindex } from "../../shared/ffi/sys.ts";
 import { RpcCode } from "../../shared/rpc/errors.ts";
 import { SerialQueue } from "../queue/serial_queue.ts";
+import { openLink, queryFilter } from "./hooks.ts";
 import { linkPin, listPins, pinnedProgramIds } from "./pins.ts";
 
 /** More changes than pods that a node can have. */
@@ -198,25 +199,6 @@ export class Attachments {
       }
     }
     return attachments;
-  }
-}
-
-function openLink(path: string): TcxLink | undefined {
-  try {
-    return TcxLink.openPinned(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
-/** Undefined too when the interface went away meanwhile. */
-function queryFilter(ifindex: number, direction: Direction): number | undefined {
-  try {
-    return queryClsact(ifindex, direction);
-  } catch (error) {
-    if (isErrno(error, "ENODEV")) return undefined;
-    throw error;
   }
 }
 
