@@ -11,6 +11,7 @@ import {
 import { IpProtocol, Ipv4 } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { ethernet, ipv4, udp, viewOf } from "../../shared/testing/packets.ts";
+import { SeededRandom } from "../../shared/testing/seeded_random.ts";
 import { RawLink } from "../../shared/testing/raw_link.ts";
 import { scenario } from "./scenario.ts";
 
@@ -22,6 +23,7 @@ interface PolicySet {
 }
 
 const SYNCS = 1000;
+const KILLS = 8;
 /** Entries that only make the sets large, half of them in both. */
 const BALLAST = 100;
 const OUTSIDE = Ipv4.parse("192.0.2.0").value;
@@ -201,6 +203,36 @@ scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) 
     }
     await syncing;
     assert(sent.never - before > 2 * SYNCS, `only ${sent.never - before} packets were sent`);
+    await eventually(() => {
+      receive();
+      return arrived.always === sent.always;
+    }, { what: `all of ${sent.always} packets that every set allows` });
+    assert.equal(arrived.never, 0, `of ${sent.never} packets that no set allows`);
+  });
+
+  await step(`a dataplane that is killed ${KILLS} times while it syncs`, async () => {
+    const random = new SeededRandom(7);
+    for (let round = 0; round < KILLS; round++) {
+      // The kill falls into one of the syncs.
+      const syncing = (async () => {
+        for (let count = 0; count < 20; count++) await dataplane.syncPolicies(sets[count % 2]!);
+      })().catch(() => {});
+      const killAfterMs = random.below(60);
+      const began = performance.now();
+      let starting: Promise<unknown> | undefined;
+      let started = false;
+      for (let sending = 0; !started; sending++) {
+        send(sending);
+        receive();
+        if (starting === undefined && performance.now() - began >= killAfterMs) {
+          starting = node.dataplane.kill().then(() => node.startDataplane())
+            .finally(() => started = true);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      await Promise.all([syncing, starting]);
+      await dataplane.syncPolicies(sets[round % 2]!);
+    }
     await eventually(() => {
       receive();
       return arrived.always === sent.always;
