@@ -2,14 +2,17 @@ import assert from "node:assert/strict";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Ipv4 } from "../shared/net/mod.ts";
 import {
+  AgentControl,
   DropReason,
   FlowEventSchema,
   FlowEventType,
   PolicyAction,
   PolicyDirection,
 } from "../shared/gen/novanet/v1/novanet_pb.ts";
+import { createRpcClient } from "../shared/rpc/client.ts";
 import { RpcCode, RpcError } from "../shared/rpc/errors.ts";
 import { eventually } from "../shared/testing/eventually.ts";
+import { MOST_FLOW_STREAMS } from "./server/agent_control.ts";
 import { AgentLab } from "./testing/agent_lab.ts";
 
 const POLICY = `
@@ -160,6 +163,25 @@ Deno.test("flows: named, filtered, and streams end with the client", async () =>
     ["a", "default", "b", "default-deny", PolicyAction.DENY],
   );
   assert.equal((await nextAny)?.value.srcIdentity, 300);
+  stop.abort();
+});
+
+Deno.test("one flow stream too many is refused, and the others go on", async () => {
+  await using lab = await AgentLab.start();
+  const stop = new AbortController();
+  // One connection has not room for that many calls.
+  using other = createRpcClient(AgentControl, { socketPath: `${lab.dir}/novanet.sock` });
+  const refused: unknown[] = [];
+  for (let count = 0; count <= MOST_FLOW_STREAMS; count++) {
+    const client = count % 2 === 0 ? lab.control : other;
+    const stream = client.streamAgentFlows({}, { signal: stop.signal });
+    stream[Symbol.asyncIterator]().next().catch((error) => refused.push(error));
+  }
+  await eventually(() => refused.length > 0);
+  assert.match(String(refused[0]), new RegExp(`${MOST_FLOW_STREAMS} streams`));
+  assert.deepEqual(refused.map((error) => error instanceof RpcError && error.code), [
+    RpcCode.RESOURCE_EXHAUSTED,
+  ]);
   stop.abort();
 });
 

@@ -1,5 +1,5 @@
 import type { AgentControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { unavailable } from "../../shared/rpc/errors.ts";
+import { resourceExhausted, unavailable } from "../../shared/rpc/errors.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
 import { hostMac } from "../pods/network.ts";
 import { parseAddPod, parseDelPod } from "../pods/requests.ts";
@@ -8,6 +8,9 @@ import { failingStream } from "./failing_stream.ts";
 import type { AgentParts } from "./parts.ts";
 import { routingMethods } from "./routing.ts";
 import { agentStatus, requireStarted } from "./status.ts";
+
+/** Streams of flows at once: each may hold a queue of events. */
+export const MOST_FLOW_STREAMS = 256;
 
 /** novanet.v1.AgentControl. */
 export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl> {
@@ -27,6 +30,10 @@ export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl
     getAgentStatus: () => agentStatus(parts),
     streamAgentFlows: ({ identityFilter, dropsOnly }, { signal }) => {
       if (!link.connected) return failingStream(unavailable("the dataplane is not connected"));
+      if (flows.subscribers >= MOST_FLOW_STREAMS) {
+        const why = `${MOST_FLOW_STREAMS} streams of flows are open already`;
+        return failingStream(resourceExhausted(why));
+      }
       return flows.subscribe({ identity: identityFilter, dropsOnly }, signal);
     },
     listPolicies: () => {

@@ -3,7 +3,7 @@
 import { type FlowFilter, Subscriber, SUBSCRIBER_CAPACITY } from "./subscriber.ts";
 
 /** Readers at once; one more is refused. */
-export const MOST_SUBSCRIBERS = 128;
+export const MOST_SUBSCRIBERS = 256;
 
 /** What the filters look at. */
 export interface Filterable {

@@ -24,7 +24,7 @@ const log = getLogger("rpc");
 export interface RpcServerOptions {
   /** Longest message in bytes, both ways; default 64 MiB. */
   readonly maxMessageBytes?: number;
-  /** Open connections of one socket; default 256. More are closed at once. */
+  /** Open connections of one socket; default 512. More are closed at once. */
   readonly maxConnections?: number;
   /** Calls at once on one connection; default 256. More wait in the client. */
   readonly maxCallsPerConnection?: number;
@@ -39,7 +39,7 @@ export interface RpcServerOptions {
 
 const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
   maxMessageBytes: 64 << 20,
-  maxConnections: 256,
+  maxConnections: 512,
   maxCallsPerConnection: 256,
   onCall: () => {},
   checkPeers: (socketPath) => dropForeignPeers(socketPath, 0),
