@@ -3459,7 +3459,7 @@ export enum DropReason {
   FRAGMENT_ORPHAN = 71,
 
   /**
-   * A fragment that overlaps the transport header of its first fragment.
+   * A fragment that begins before the end of what was seen of its datagram: an overlap, or one out of order.
    *
    * @generated from enum value: DROP_REASON_FRAGMENT_OVERLAP = 72;
    */
