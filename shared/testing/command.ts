@@ -113,14 +113,24 @@ export class RunningCommand implements AsyncDisposable {
     try {
       Deno.kill(-this.pid, "SIGKILL");
     } catch (error) {
-      // Nobody of the session is left.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // Nobody of the session is left, or setsid has not made it yet.
+      if (!this.#exited) this.#killAlone();
     }
     return await this.wait();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+  }
+
+  #killAlone(): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It has ended, which #exited does not tell yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 }
 

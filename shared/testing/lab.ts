@@ -50,7 +50,7 @@ export class LabNetns {
 
   /** Starts a command inside. The lab kills it in the end when nobody did before. */
   start(argv: readonly string[], options: CommandOptions = {}): RunningCommand {
-    return this.#lab.own(RunningCommand.start(this.#inside(argv), options));
+    return this.#lab.start(this.#inside(argv), options);
   }
 
   /** Opens a rtnetlink socket inside. The caller closes it. @throws {SysError} */
@@ -78,10 +78,13 @@ export class NetnsLab implements AsyncDisposable {
    */
   async addNetns(): Promise<LabNetns> {
     const name = await this.#makeNetns();
+    const remove = async () => void await runCommand(["ip", "netns", "delete", name]);
+    if (this.#resources.disposed) {
+      await remove();
+      throw new ReferenceError("the lab is gone");
+    }
     const netns = new LabNetns(this, name);
-    this.#resources.defer(async () => {
-      await runCommand(["ip", "netns", "delete", name]);
-    });
+    this.#resources.defer(remove);
     using links = netns.rtnetlink();
     links.linkSet(links.linkGet("lo").index, { up: true });
     return netns;
@@ -102,8 +105,13 @@ export class NetnsLab implements AsyncDisposable {
     peerLinks.linkSet(peerLinks.linkGet(peer.name).index, { up: true });
   }
 
-  /** Starts a command outside of the lab's namespaces. The lab kills it in the end when nobody did before. */
+  /**
+   * Starts a command outside of the lab's namespaces. The lab kills it in the end when nobody did before.
+   * @throws {ReferenceError} when the lab is gone already.
+   */
   start(argv: readonly string[], options: CommandOptions = {}): RunningCommand {
+    // Before it runs: nobody would end it.
+    if (this.#resources.disposed) throw new ReferenceError("the lab is gone");
     return this.own(RunningCommand.start(argv, options));
   }
 
