@@ -2,8 +2,7 @@
 import { dirname } from "node:path";
 
 const DIRECTORY_MODE = 0o750;
-/** What the umask must take away for a socket to come out as 0600. */
-const PRIVATE_UMASK = 0o177;
+const SOCKET_MODE = 0o600;
 /** How long to wait when a connection can't be accepted, as when descriptors run out. */
 const ACCEPT_RETRY_MS = 100;
 
@@ -67,15 +66,17 @@ async function prepare(socketPath: string): Promise<void> {
   Deno.removeSync(socketPath);
 }
 
-/** Binds and listens; the umask is narrow only while the socket is made. */
+/**
+ * Binds and listens. Whoever connects before the mode is narrow is refused like every stranger when he is accepted;
+ * a narrow umask instead would be everybody's in this process.
+ */
 function bind(path: string): Deno.UnixListener {
-  const umask = Deno.umask(PRIVATE_UMASK);
   try {
-    return Deno.listen({ transport: "unix", path });
+    const listener = Deno.listen({ transport: "unix", path });
+    Deno.chmodSync(path, SOCKET_MODE);
+    return listener;
   } catch (cause) {
     throw new ListenError(path, message(cause), { cause });
-  } finally {
-    Deno.umask(umask);
   }
 }
 
