@@ -110,11 +110,11 @@ static __always_inline void conntrack_account(const struct datapath_state *state
 		news = 1;
 	}
 	if (unlikely(news)) {
-		if (state->flow_level >= FLOW_LEVEL_CONNECTIONS)
+		if (state->flow_level >= event_level(entry->flags))
 			report_flow(entry, key, reply, what_of(FLOW_EVENT_TYPE_UPDATE, p));
 	} else if (unlikely((__s32)(now - entry->last_report) >= (__s32)state->flow_interval_jiffies)) {
 		entry->last_report = now;
-		if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+		if (state->flow_level < event_level(entry->flags))
 			return;
 		/* Without summaries, long flows report only before their counters of packets overflow. */
 		if (state->flow_level < FLOW_LEVEL_ALL && !((entry->packets[0] | entry->packets[1]) >> 31))

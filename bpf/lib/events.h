@@ -135,6 +135,12 @@ __noinline int drop_packet(const struct datapath_state *state, const struct pack
 	return TC_ACT_SHOT;
 }
 
+/* From which level on the flow of an entry with these flags is reported: what audit would drop counts as a drop. */
+static __always_inline __u32 event_level(__u8 flags)
+{
+	return flags & CONNTRACK_AUDITED ? FLOW_LEVEL_DROPS : FLOW_LEVEL_CONNECTIONS;
+}
+
 /* One event for one direction (0 origin's, 1 reply's) of a conntrack entry; takes its counters.
  * what: event type | tcp flags << 8 | icmp type << 16 | icmp code << 24
  */
@@ -156,14 +162,15 @@ __noinline int report_flow(struct conntrack_value *entry, const struct conntrack
 	event->protocol = key->protocol;
 	event->src_identity = reply ? entry->identity[1] : entry->identity[0];
 	event->dst_identity = reply ? entry->identity[0] : entry->identity[1];
-	if (entry->flags & CONNTRACK_INGRESS_ALLOWED) {
+	event->verdict = entry->flags & CONNTRACK_AUDITED ? POLICY_ACTION_AUDIT : POLICY_ACTION_ALLOW;
+	/* The decision that was made last, or the first of those that would have dropped the packet. */
+	if ((entry->flags & CONNTRACK_INGRESS_ALLOWED) && !(entry->flags & CONNTRACK_EGRESS_AUDITED)) {
 		event->rule_id = entry->rule_id[1];
 		event->rule_direction = POLICY_DIRECTION_INGRESS;
 	} else {
 		event->rule_id = entry->rule_id[0];
 		event->rule_direction = POLICY_DIRECTION_EGRESS;
 	}
-	event->verdict = POLICY_ACTION_ALLOW;
 	event->event_type = (__u8)what;
 	event->tcp_flags = (__u8)(what >> 8);
 	event->icmp_type = (__u8)(what >> 16);
@@ -187,7 +194,7 @@ __noinline int report_flow(struct conntrack_value *entry, const struct conntrack
 static __always_inline void report_end(const struct datapath_state *state, const struct conntrack_key *key,
 				       struct conntrack_value *entry)
 {
-	if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+	if (state->flow_level < event_level(entry->flags))
 		return;
 	report_flow(entry, key, 0, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8);
 	if (entry->flags & CONNTRACK_REPLY_SEEN)

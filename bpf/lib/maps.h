@@ -246,6 +246,9 @@ enum conntrack_flags {
 	CONNTRACK_EGRESS_ALLOWED = 2,  /* the source's egress decision was made, and allowed */
 	CONNTRACK_INGRESS_ALLOWED = 4, /* the destination's ingress decision */
 	CONNTRACK_REPLY_SEEN = 8,
+	CONNTRACK_EGRESS_AUDITED = 16, /* allowed only because the policy that isolates is in audit mode */
+	CONNTRACK_INGRESS_AUDITED = 32,
+	CONNTRACK_AUDITED = CONNTRACK_EGRESS_AUDITED | CONNTRACK_INGRESS_AUDITED,
 };
 
 /* Exactly one cache line. Index 0 of a pair is the origin's side or direction, index 1 the reply's. */

@@ -87,14 +87,18 @@ static __noinline int judge(const struct datapath_state *state, struct passage *
 	decide(state, &d);
 	v->rule_id = d.rule_id;
 	v->rule_direction = (__u8)direction;
-	if (d.action != POLICY_ACTION_ALLOW)
+	if (d.action != POLICY_ACTION_ALLOW && d.action != POLICY_ACTION_AUDIT)
 		return DROP_REASON_POLICY_DENIED;
 	if (direction == POLICY_DIRECTION_EGRESS) {
 		entry->rule_id[0] = d.rule_id;
 		entry->flags |= CONNTRACK_EGRESS_ALLOWED;
+		if (d.action == POLICY_ACTION_AUDIT)
+			entry->flags |= CONNTRACK_EGRESS_AUDITED;
 	} else {
 		entry->rule_id[1] = d.rule_id;
 		entry->flags |= CONNTRACK_INGRESS_ALLOWED;
+		if (d.action == POLICY_ACTION_AUDIT)
+			entry->flags |= CONNTRACK_INGRESS_AUDITED;
 	}
 	return 0;
 }
@@ -109,7 +113,7 @@ __noinline int judge_flow(const struct datapath_state *state, struct passage *v,
 	if (!state || !v || !entry)
 		return DROP_REASON_INTERNAL_ERROR;
 	count(STATISTIC_EVALUATIONS);
-	entry->flags &= ~(CONNTRACK_EGRESS_ALLOWED | CONNTRACK_INGRESS_ALLOWED);
+	entry->flags &= ~(CONNTRACK_EGRESS_ALLOWED | CONNTRACK_INGRESS_ALLOWED | CONNTRACK_AUDITED);
 	entry->generation = v->evaluation_generation;
 	v->rule_id = RULE_NONE;
 	if (entry->ifindex[0]) {
@@ -205,7 +209,8 @@ __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *
 			    struct conntrack_value *entry)
 {
 	struct conntrack_value fresh = {};
-	__u32 pod_is_origin, remembered = 0;
+	struct conntrack_key conntrack_key; /* report_flow takes none that is part of something else */
+	__u32 pod_is_origin, was_audited, remembered = 0;
 	struct far_end far;
 	int reason;
 
@@ -236,7 +241,13 @@ __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *
 	entry->identity[1] = fresh.identity[1];
 	entry->rule_id[0] = fresh.rule_id[0];
 	entry->rule_id[1] = fresh.rule_id[1];
+	was_audited = entry->flags & CONNTRACK_AUDITED;
+	entry->flags = (entry->flags & ~CONNTRACK_AUDITED) | (fresh.flags & CONNTRACK_AUDITED);
 	entry->generation = fresh.generation;
+	if ((fresh.flags & CONNTRACK_AUDITED) && !was_audited && state->flow_level >= FLOW_LEVEL_DROPS) {
+		conntrack_key = v->key;
+		report_flow(entry, &conntrack_key, v->reply, what_of(FLOW_EVENT_TYPE_UPDATE, &v->packet));
+	}
 	return 0;
 }
 
@@ -303,7 +314,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 		count(STATISTIC_CONNTRACK_REFUSED);
 		return DROP_REASON_CONNTRACK_FULL;
 	}
-	if (state->flow_level < FLOW_LEVEL_CONNECTIONS)
+	if (state->flow_level < event_level(fresh.flags))
 		return 0;
 	entry = bpf_map_lookup_elem(&CONNTRACK, &key); /* the stored counters are those that the event takes */
 	if (entry)

@@ -66,13 +66,14 @@ export function policyKeyWords(fields: PolicyKeyFields, at = ""): PolicyKeyWords
 }
 
 /**
- * Checks an action: what this dataplane can do is deny and allow.
+ * Checks an action: what this dataplane can do is deny and allow, and of isolation deny and audit.
  *
  * @throws RpcError INVALID_ARGUMENT naming field and value.
  */
 export function checkAction(action: PolicyAction, isolation: boolean, at = ""): void {
-  if (isolation && action !== PolicyAction.DENY) {
-    throw invalidArgument(`${at}action`, action, "an isolation entry must have DENY");
+  if (isolation) {
+    if (action === PolicyAction.DENY || action === PolicyAction.AUDIT) return;
+    throw invalidArgument(`${at}action`, action, "must be 0 (DENY) or 64 (AUDIT) for isolation");
   }
   if (action !== PolicyAction.DENY && action !== PolicyAction.ALLOW) {
     throw invalidArgument(`${at}action`, action, "must be 0 (DENY) or 1 (ALLOW)");

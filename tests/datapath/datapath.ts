@@ -20,7 +20,7 @@ import {
   PolicyShapeValueCodec,
   PolicyValueCodec,
 } from "../../shared/gen/abi.ts";
-import { DropReason } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { DropReason, PolicyAction } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Cidr, Ipv4, Mac } from "../../shared/net/mod.ts";
 import { inNetns } from "../../shared/netns/mod.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
@@ -43,9 +43,16 @@ export interface DatapathPod {
   readonly identity: number;
 }
 
+/** What entries do: numbers of PolicyAction. */
+export const ACTIONS = {
+  allow: PolicyAction.ALLOW,
+  deny: PolicyAction.DENY,
+  audit: PolicyAction.AUDIT,
+} as const;
+
 /** A policy entry; what is left out is 0. */
 export interface Rule extends Partial<Omit<PolicyKey, "pad">> {
-  readonly action: "allow" | "deny";
+  readonly action: keyof typeof ACTIONS;
   readonly ruleId: number;
 }
 
@@ -177,12 +184,11 @@ export class Datapath implements Disposable {
       kind: 0,
       ...key,
     };
-    const number = action === "allow" ? 1 : 0;
     this.map("POLICIES").update(
       PolicyKeyCodec.encode(full),
       PolicyValueCodec.encode({
         generation: GENERATION,
-        action: Uint8Array.of(255, number),
+        action: Uint8Array.of(255, ACTIONS[action]),
         ruleId: [0, ruleId],
       }),
     );

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Cidr, IpProtocol } from "../../shared/net/mod.ts";
 import { icmpEcho, tcp, udp } from "../../shared/testing/packets.ts";
-import { EGRESS, INGRESS, type Rule } from "./datapath.ts";
+import { ACTIONS, EGRESS, INGRESS, type Rule } from "./datapath.ts";
 import {
   A,
   arriving,
@@ -22,9 +22,12 @@ const TCP = IpProtocol.TCP;
 const CIDR_IDENTITY = 2 ** 24;
 const allow = (ruleId: number, key: Partial<Rule>): Rule => ({ action: "allow", ruleId, ...key });
 const deny = (ruleId: number, key: Partial<Rule>): Rule => ({ action: "deny", ruleId, ...key });
+const audit = (ruleId: number, key: Partial<Rule>): Rule => ({ action: "audit", ruleId, ...key });
 const PAIR = { srcIdentity: IDENTITY_A, dstIdentity: IDENTITY_B };
 const ISOLATED_B = deny(90, { dstIdentity: IDENTITY_B, direction: INGRESS, kind: ISOLATION });
 const ISOLATED_A = deny(91, { srcIdentity: IDENTITY_A, direction: EGRESS, kind: ISOLATION });
+const AUDITED_B = audit(92, { dstIdentity: IDENTITY_B, direction: INGRESS, kind: ISOLATION });
+const AUDITED_A = audit(93, { srcIdentity: IDENTITY_A, direction: EGRESS, kind: ISOLATION });
 
 interface Row {
   readonly name: string;
@@ -33,7 +36,7 @@ interface Row {
   readonly port?: number;
   readonly protocol?: "tcp" | "udp" | "icmp";
   /** The rule that decides, and how. */
-  readonly expected: readonly ["allow" | "deny", number];
+  readonly expected: readonly [Rule["action"], number];
 }
 
 const ROWS: readonly Row[] = [
@@ -200,6 +203,31 @@ const ROWS: readonly Row[] = [
     expected: ["deny", 21],
   },
   {
+    name: "isolation of the destination in audit mode",
+    rules: [AUDITED_B],
+    expected: ["audit", 92],
+  },
+  {
+    name: "a rule opens what is isolated in audit mode",
+    rules: [AUDITED_B, allow(20, { ...PAIR, direction: INGRESS })],
+    expected: ["allow", 20],
+  },
+  {
+    name: "audit at one end, an allowing rule at the other",
+    rules: [AUDITED_A, ISOLATED_B, allow(20, { ...PAIR, direction: INGRESS })],
+    expected: ["audit", 93],
+  },
+  {
+    name: "audit at one end, isolation at the other",
+    rules: [AUDITED_A, ISOLATED_B],
+    expected: ["deny", 90],
+  },
+  {
+    name: "audit at both ends: the source's would have dropped it first",
+    rules: [AUDITED_A, AUDITED_B],
+    expected: ["audit", 93],
+  },
+  {
     name: "default deny and the entry that opens both ends",
     rules: [allow(20, { ...PAIR, direction: BOTH, protocol: TCP, dstPort: 80, prefixLen: 16 })],
     defaultDeny: true,
@@ -223,12 +251,13 @@ Deno.test("policy between two pods of the node", async (t) => {
       const outcome = datapath.run("pod_egress", sent(a, B, PACKETS[protocol](port)), a);
       const [event] = datapath.events();
       assert.ok(event, "an event");
-      const verdict = outcome.verdict === "drop" ? "deny" : "allow";
-      assert.deepEqual([verdict, event.ruleId], expected);
-      assert.equal(outcome.reason, verdict === "deny" ? "POLICY_DENIED" : undefined);
+      const [action, ruleId] = expected;
+      const denied = action === "deny";
+      assert.equal(outcome.verdict, denied ? "drop" : "redirect");
+      assert.equal(outcome.reason, denied ? "POLICY_DENIED" : undefined);
       assert.deepEqual(
-        [event.srcIdentity, event.dstIdentity, event.verdict],
-        [IDENTITY_A, IDENTITY_B, verdict === "allow" ? 1 : 0],
+        [event.srcIdentity, event.dstIdentity, event.verdict, event.ruleId],
+        [IDENTITY_A, IDENTITY_B, ACTIONS[action], ruleId],
       );
     });
   }

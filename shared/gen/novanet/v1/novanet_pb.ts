@@ -3271,7 +3271,8 @@ export enum PolicyAction {
   ALLOW = 1,
 
   /**
-   * The packet passes and is reported as one that would have been dropped. Kept for later: refused today.
+   * The packet passes and is reported as one that would have been dropped: for isolation entries alone, as policies
+   * in audit mode make them.
    *
    * @generated from enum value: POLICY_ACTION_AUDIT = 64;
    */
