@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RandomCluster } from "../testing/random_cluster.ts";
+import { SeededRandom } from "../../../shared/testing/seeded_random.ts";
 import { parseManifest } from "./manifest.ts";
 
 const TEXT = `apiVersion: networking.k8s.io/v1
@@ -44,7 +44,7 @@ const PIECES = [
 ];
 
 Deno.test("no text makes the parser throw, and errors always leave no objects", () => {
-  const random = new RandomCluster(1);
+  const random = new SeededRandom(1);
   for (let i = 0; i < 3000; i++) {
     let text = TEXT;
     for (let edits = 1 + random.below(3); edits > 0; edits--) {

@@ -3,9 +3,23 @@ import type { PolicyEndpoint } from "../identity_group.ts";
 import { parseManifest } from "../objects/manifest.ts";
 import { formatProblem } from "../objects/problem.ts";
 import { labelSet, type NetworkPolicyObject, type PortProtocol } from "../objects/types.ts";
-import type { ModelPod, RawPolicy } from "./reference_model.ts";
 
-/** Protocol numbers by the names of the reference model. */
+/** A pod as tests write it down. */
+export interface TestPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ports: readonly { name: string; protocol: string; port: number }[];
+  readonly ip: string;
+}
+
+/** A NetworkPolicy as tests write it down, without apiVersion and kind. */
+export interface TestPolicy {
+  readonly metadata: { readonly namespace: string; readonly name: string };
+  readonly spec: object;
+}
+
+/** Protocol numbers by the names that manifests use. */
 export const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = {
   ICMP: 1,
   TCP: 6,
@@ -17,7 +31,7 @@ export const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = {
 export class TestIdentities {
   readonly #ids = new Map<string, number>();
 
-  endpoint(pod: ModelPod): PolicyEndpoint {
+  endpoint(pod: TestPod): PolicyEndpoint {
     const ports = [...pod.ports].sort((a, b) => (a.name < b.name ? -1 : 1));
     const key = JSON.stringify([pod.namespace, Object.entries(pod.labels).sort(), ports]);
     const identity = this.#ids.get(key) ?? 256 + this.#ids.size;
@@ -38,7 +52,7 @@ export class TestIdentities {
 }
 
 /** Takes a policy through the parser, as it comes from a file. */
-export function readPolicy(raw: RawPolicy): NetworkPolicyObject {
+export function readPolicy(raw: TestPolicy): NetworkPolicyObject {
   const text = JSON.stringify({
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",

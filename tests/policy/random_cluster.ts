@@ -1,5 +1,5 @@
-import { SeededRandom } from "../../../shared/testing/seeded_random.ts";
-import type { ModelPod, RawPeer, RawPolicy, RawPort, RawSelector } from "./reference_model.ts";
+import { SeededRandom } from "../../shared/testing/seeded_random.ts";
+import type { ModelCluster, ModelPod, RawPeer, RawPolicy, RawPort, RawSelector } from "./model.ts";
 
 const NAMESPACES = ["red", "green", "blue", "grey"];
 const KEYS = ["app", "tier", "constructor"];
@@ -26,14 +26,6 @@ export const OUTSIDE = ["10.1.2.3", "10.1.2.4", "10.1.9.9", "10.9.9.9", "192.168
 
 /** Small random clusters, made to have much in common so that rules meet. Repeatable by seed. */
 export class RandomCluster extends SeededRandom {
-  chance(percent: number): boolean {
-    return this.below(100) < percent;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)] as T;
-  }
-
   some<T>(most: number, make: () => T): T[] {
     return Array.from({ length: this.below(most + 1) }, make);
   }
@@ -58,6 +50,14 @@ export class RandomCluster extends SeededRandom {
       labels: this.labels(),
       ports: [...ports.values()],
       ip: `10.244.0.${number}`,
+    };
+  }
+
+  /** Namespaces and policies; `grey` never has an object. */
+  cluster(): ModelCluster {
+    return {
+      namespaces: { red: this.labels(), green: this.labels(), blue: {} },
+      policies: Array.from({ length: this.below(6) }, (_, i) => this.policy(i)),
     };
   }
 
