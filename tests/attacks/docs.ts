@@ -15,10 +15,11 @@ function attackTables(): string {
     const rows = ATTACKS.filter((attack) => attack.topic === topic).map(({ name, reason, twin }) =>
       `| ${name} | \`${reason}\` | ${twin?.name ?? ""} |`
     );
+    const outside = ATTACKS.some((attack) => attack.topic === topic && attack.from === "outside");
     return [
       `### ${topic}`,
       "",
-      "| a pod sends | drop reason | passes |",
+      `| ${outside ? "somebody" : "a pod"} sends | drop reason | passes |`,
       "|---|---|---|",
       ...rows,
       "",

@@ -27,6 +27,9 @@ export const OUTSIDE = "192.0.2.1";
 export const VICTIM_MAC = "02:fe:0a:f4:00:02";
 export const ATTACKER_MAC = "02:fe:0a:f4:00:03";
 export const GATEWAY_MAC = "02:fe:0a:f4:00:01";
+/** Of the node's interface to the outside, and of the one there. */
+export const NODE_MAC = "02:00:00:00:00:10";
+export const OUTSIDE_MAC = "02:00:00:00:00:11";
 
 /** The name of a drop reason. */
 export type Reason = Exclude<keyof typeof DropReason, "UNSPECIFIED">;
@@ -37,11 +40,13 @@ export interface Attack {
   readonly topic: string;
   /** What is sent, in words of a user. */
   readonly name: string;
+  /** Default the attacker's pod. */
+  readonly from?: "outside";
   /** Why it drops. */
   readonly reason: Reason;
   /** In order and in itself, and delivered to the victim; then comes the attack. */
   readonly opening?: readonly Uint8Array[];
-  /** Frames as the attacker's interface sends them; each one drops. */
+  /** Frames as the attacker's interface, or that of somebody outside, sends them; each one drops. */
   readonly frames: readonly Uint8Array[];
   /** Nearly the same, and delivered to the victim, frame by frame. */
   readonly twin?: { readonly name: string; readonly frames: readonly Uint8Array[] };
@@ -444,6 +449,71 @@ const CONNECTIONS: readonly Omit<Attack, "topic">[] = [
   },
 ];
 
+/** @returns a frame from outside to the victim, but for what is said otherwise. */
+export const inbound = (ip: Partial<Ipv4Spec> = {}, payload: TransportLayer = PAYLOAD) =>
+  ethernet(
+    { src: OUTSIDE_MAC, dst: NODE_MAC },
+    ipv4({ src: OUTSIDE, dst: VICTIM, ...ip }, payload),
+  );
+
+const INBOUND: readonly Omit<Attack, "topic">[] = [
+  {
+    name: "a pod's address as its source",
+    from: "outside",
+    reason: "SPOOFED_SOURCE_IP",
+    frames: [inbound({ src: ATTACKER })],
+    twin: { name: "its own address", frames: [inbound()] },
+  },
+  {
+    name: "an address of the pod CIDR that no pod has as its source",
+    from: "outside",
+    reason: "NO_IDENTITY",
+    frames: ["10.244.0.77", "10.244.0.255", GATEWAY].map((src) => inbound({ src })),
+  },
+  {
+    name: "later fragments whose first one was not seen",
+    from: "outside",
+    reason: "FRAGMENT_ORPHAN",
+    frames: [inbound({ id: 30, fragmentOffset: 24 }, rawTransport(17, new Uint8Array(16)))],
+    twin: {
+      name: "a datagram in fragments, in order",
+      frames: fragments(
+        { src: OUTSIDE, dst: VICTIM, id: 31 },
+        udp({ srcPort: 4000, dstPort: 4001 }, "x".repeat(56)),
+        [16, 24],
+      ).map((each) => ethernet({ src: OUTSIDE_MAC, dst: NODE_MAC }, each)),
+    },
+  },
+  {
+    name: "answers that nobody asked for",
+    from: "outside",
+    reason: "CONNTRACK_INVALID",
+    frames: [
+      inbound({}, tcp({ srcPort: 80, dstPort: 9, flags: "SA" })),
+      inbound({}, icmp({ type: IcmpType.ECHO_REPLY, rest: 5 })),
+    ],
+  },
+  {
+    name: "ICMP errors about packets that were never sent, and redirects",
+    from: "outside",
+    reason: "ICMP_UNRELATED",
+    frames: [
+      inbound({}, icmpError({ type: 3, code: 4, rest: 576 }, fromVictim(OUTSIDE, 6))),
+      inbound({}, icmpError({ type: 5, code: 1 }, fromVictim(OUTSIDE, 6))),
+    ],
+  },
+  {
+    name: "lengths of TCP, UDP and fragments that are wrong",
+    from: "outside",
+    reason: "MALFORMED",
+    frames: [
+      inbound({}, tcp({ ...SYN, dataOffset: 15 })),
+      inbound({}, udp({ srcPort: 1, dstPort: 2, length: 500 }, "attack")),
+      inbound({ id: 32, moreFragments: true }, rawTransport(6, new Uint8Array(8))),
+    ],
+  },
+];
+
 const TOPICS: Readonly<Record<string, readonly Omit<Attack, "topic">[]>> = {
   "Who it says it is": SOURCES,
   "What is not plain IPv4": LINK,
@@ -451,6 +521,7 @@ const TOPICS: Readonly<Record<string, readonly Omit<Attack, "topic">[]>> = {
   "Fragments": FRAGMENTS,
   "Where it goes": DESTINATIONS,
   "What belongs to no connection": CONNECTIONS,
+  "From outside of the node": INBOUND,
 };
 
 /** All of them, by topic. */
