@@ -1,5 +1,6 @@
 import type { ListPolicyEntriesResponse } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import {
+  ConfigKey,
   PolicyAction,
   PolicyDirection,
   type PolicyEntry,
@@ -83,7 +84,7 @@ export class Enforcer {
         onForgotten: (name) => options.store.forgetRule(name),
       }),
       cidrs: new StableIds({ first: FIRST_CIDR_IDENTITY }),
-    });
+    }, { defaultDeny: options.config[ConfigKey.DEFAULT_DENY] === 1n });
     this.#labels = new PodLabels(NOTHING, options.excludedLabels);
     this.#desired = this.#index.desired();
   }
@@ -260,11 +261,17 @@ function toDesired(
   return { policies: policies.map(compiledEntry), cidrIdentities, ruleNames };
 }
 
+const ACTIONS: ReadonlyMap<PolicyAction, CompiledEntry["action"]> = new Map([
+  [PolicyAction.ALLOW, ACTION.allow],
+  [PolicyAction.DENY, ACTION.deny],
+  [PolicyAction.AUDIT, ACTION.audit],
+]);
+
 /** The dataplane was filled by an agent: actions and directions other than ours do not occur. */
 function compiledEntry(entry: PolicyEntry): CompiledEntry {
   return {
     ...entry,
-    action: entry.action === PolicyAction.ALLOW ? ACTION.allow : ACTION.deny,
+    action: ACTIONS.get(entry.action) ?? ACTION.deny,
     direction: entry.direction === PolicyDirection.EGRESS ? DIRECTION.egress : DIRECTION.ingress,
   };
 }

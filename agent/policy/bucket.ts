@@ -29,6 +29,8 @@ export class Bucket {
   readonly selected: number;
   readonly #cells = new Map<number, Cell>();
   readonly #dirty = new Set<number>();
+  /** Whether its entries are out. */
+  #active = false;
 
   constructor(direction: Direction, selected: number) {
     this.direction = direction;
@@ -58,15 +60,29 @@ export class Bucket {
     this.#dirty.add(peer);
   }
 
-  /** Brings the entries up to date. */
+  /** Puts the entries out, or brings them up to date. */
   flush(sink: EntrySink): void {
     // What any peer may do decides what is superfluous at each peer.
-    const touched = this.#dirty.has(ANY_PEER) ? [...this.#cells.keys()] : [...this.#dirty];
+    const all = !this.#active || this.#dirty.has(ANY_PEER);
+    const touched = all ? [...this.#cells.keys()] : [...this.#dirty];
+    this.#active = true;
     for (const peer of touched) {
       const cell = this.#cells.get(peer);
       if (cell === undefined) continue;
       this.#emit(peer, cell, sink);
       if (cell.allowed.size === 0) this.#cells.delete(peer);
+    }
+    this.#dirty.clear();
+  }
+
+  /** Takes all entries back until the next flush. */
+  retract(sink: EntrySink): void {
+    if (!this.#active) return;
+    this.#active = false;
+    for (const [peer, { allowed, emitted }] of this.#cells) {
+      for (const entry of emitted.values()) sink.remove(entry);
+      emitted.clear();
+      if (allowed.size === 0) this.#cells.delete(peer);
     }
     this.#dirty.clear();
   }

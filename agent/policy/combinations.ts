@@ -1,6 +1,7 @@
 import type { Bucket, EntrySink } from "./bucket.ts";
 import { TrackedMap } from "./change_tracker.ts";
 import { type CompiledEntry, type Direction, entryKey, NODE_ENTRIES } from "./entries.ts";
+import type { PolicyMode } from "./objects/types.ts";
 import type { RuleNames } from "./rule_names.ts";
 import { SelectedIdentity } from "./selected_identity.ts";
 
@@ -17,25 +18,28 @@ export class Combinations {
     remove: (entry) => this.#entries.delete(entryKey(entry)),
   };
   readonly #names: RuleNames;
+  readonly #defaultDeny: boolean;
 
-  constructor(names: RuleNames) {
+  /** @param defaultDeny whether what nothing isolates is closed. */
+  constructor(names: RuleNames, defaultDeny: boolean) {
     this.#names = names;
+    this.#defaultDeny = defaultDeny;
     for (const entry of NODE_ENTRIES) this.#sink.put(entry);
   }
 
   /** Lets a policy isolate an identity in a direction. */
-  isolate(direction: Direction, identity: number, policy: string): void {
-    this.#touch(direction, identity).isolators.add(policy);
+  isolate(direction: Direction, identity: number, mode: PolicyMode, policy: string): void {
+    this.#touch(direction, identity).isolators[mode].add(policy);
   }
 
   /** Takes a policy's isolation back. */
-  release(direction: Direction, identity: number, policy: string): void {
-    this.#touch(direction, identity).isolators.delete(policy);
+  release(direction: Direction, identity: number, mode: PolicyMode, policy: string): void {
+    this.#touch(direction, identity).isolators[mode].delete(policy);
   }
 
-  /** The allowed combinations of an identity, to be changed. */
-  bucket(direction: Direction, identity: number): Bucket {
-    return this.#touch(direction, identity).bucket;
+  /** What policies of a mode allow an identity, to be changed. */
+  bucket(direction: Direction, identity: number, mode: PolicyMode): Bucket {
+    return this.#touch(direction, identity).buckets[mode];
   }
 
   /** A selected identity, to be looked at only. */
@@ -46,7 +50,7 @@ export class Combinations {
   /** Brings the entries up to date with all changes so far. */
   flush(): void {
     for (const selected of this.#dirty) {
-      const { direction, selected: identity } = selected.bucket;
+      const { direction, identity } = selected;
       if (selected.flush(this.#sink, this.#names)) this.#selected[direction].delete(identity);
     }
     this.#dirty.clear();
@@ -60,7 +64,7 @@ export class Combinations {
   #touch(direction: Direction, identity: number): SelectedIdentity {
     const table = this.#selected[direction];
     const known = table.get(identity);
-    const selected = known ?? new SelectedIdentity(direction, identity);
+    const selected = known ?? new SelectedIdentity(direction, identity, this.#defaultDeny);
     if (known === undefined) table.set(identity, selected);
     this.#dirty.add(selected);
     return selected;

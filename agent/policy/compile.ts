@@ -20,9 +20,9 @@ export function memoryIds(): { rules: StableIds; cidrs: StableIds } {
 export function compile(
   objects: PolicyObjects,
   endpoints: Iterable<PolicyEndpoint>,
-  ids: PolicyIds = memoryIds(),
+  { ids = memoryIds(), defaultDeny = false }: { ids?: PolicyIds; defaultDeny?: boolean } = {},
 ): DesiredPolicy {
-  const index = new PolicyIndex(ids);
+  const index = new PolicyIndex(ids, { defaultDeny });
   for (const endpoint of endpoints) index.upsertEndpoint(endpoint);
   index.applySnapshot(objects);
   return index.desired();

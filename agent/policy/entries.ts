@@ -15,7 +15,7 @@ export const FIXED_RULES: Readonly<Record<number, string>> = {
 };
 
 /** novanet.v1.PolicyAction. */
-export const ACTION = { deny: 0, allow: 1 } as const;
+export const ACTION = { deny: 0, allow: 1, audit: 64 } as const;
 
 /** novanet.v1.PolicyDirection, as far as the compiler uses it. */
 export const DIRECTION = { ingress: 1, egress: 2 } as const;
@@ -35,7 +35,8 @@ export interface CompiledEntry {
   readonly dstPort: number;
   /** 0: `dstPort` exactly, or any; 1 to 15: so many leading bits of it count. */
   readonly portPrefixLen: number;
-  readonly action: 0 | 1;
+  /** ACTION.audit for isolation entries alone. */
+  readonly action: typeof ACTION[keyof typeof ACTION];
   readonly direction: 1 | 2;
   /** The selected identity is isolated in the direction; the other key fields are 0. */
   readonly isolation: boolean;

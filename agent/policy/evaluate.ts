@@ -20,6 +20,8 @@ export interface EvaluatedEnd {
 export interface Decision {
   /** Whether the direction lets the packet pass. */
   readonly allowed: boolean;
+  /** Whether it does so only because the policies that would drop it are in audit mode. */
+  readonly audited: boolean;
   /** The entry that decided, isolation included; undefined: the default did. */
   readonly entry: CompiledEntry | undefined;
 }
@@ -78,10 +80,13 @@ export class PolicyEvaluator {
     const number = DIRECTION[direction];
     for (const level of this.#levels(selected.identity, peer)) {
       const entry = this.#search(number, level, protocol, port);
-      if (entry !== undefined) return { allowed: entry.action === ACTION.allow, entry };
+      if (entry === undefined) continue;
+      return { allowed: entry.action === ACTION.allow, audited: false, entry };
     }
     const isolation = this.#isolations.get(`${number} ${selected.identity}`);
-    return { allowed: isolation === undefined && this.#defaultAllowed, entry: isolation };
+    const audited = isolation?.action === ACTION.audit;
+    const allowed = audited || (isolation === undefined && this.#defaultAllowed);
+    return { allowed, audited, entry: isolation };
   }
 
   /** The identity of the longest CIDR that contains an address; undefined when none does. */
@@ -91,7 +96,8 @@ export class PolicyEvaluator {
 
   #levels(selected: number, peer: EvaluatedEnd): Level[] {
     const { any } = IDENTITY;
-    const cidr = this.cidrIdentity(peer.ip);
+    // The node is the node, whatever block its address lies in.
+    const cidr = peer.identity === IDENTITY.host ? undefined : this.cidrIdentity(peer.ip);
     const peers = cidr === undefined ? [peer.identity] : [peer.identity, cidr];
     return [
       peers.map((id) => [selected, id] as const),

@@ -63,19 +63,33 @@ for (const [name, rows, decides] of ORDER) {
     assert.equal(decision.entry?.ruleId ?? -1, decides);
     assert.equal(decision.allowed, decides >= 0 && rows[decides]?.[0] === "allow");
     const other = new PolicyEvaluator(set, true).decide("egress", pod, peer, TCP, 80);
-    assert.deepEqual(other, { allowed: false, entry: undefined });
+    assert.deepEqual(other, { allowed: false, audited: false, entry: undefined });
   });
 }
 
 Deno.test("isolation, then the default; the node always passes", () => {
-  const isolation = isolationEntry(POD, "ingress", 16);
+  const isolation = isolationEntry(POD, "ingress", 16, "enforce");
   const set = { policies: [...NODE_ENTRIES, isolation], cidrIdentities: [], ruleNames: {} };
   const ip = Ipv4.parse("10.244.0.1");
   const decide = (selected: number, peer: number, defaultDeny: boolean) =>
     new PolicyEvaluator(set, defaultDeny)
       .decide("ingress", { ip, identity: selected }, { ip, identity: peer }, TCP, 80);
-  assert.deepEqual(decide(POD, PEER, false), { allowed: false, entry: isolation });
-  assert.deepEqual(decide(PEER, POD, false), { allowed: true, entry: undefined });
-  assert.deepEqual(decide(PEER, POD, true), { allowed: false, entry: undefined });
+  assert.deepEqual(decide(POD, PEER, false), { allowed: false, audited: false, entry: isolation });
+  assert.deepEqual(decide(PEER, POD, false), { allowed: true, audited: false, entry: undefined });
+  assert.deepEqual(decide(PEER, POD, true), { allowed: false, audited: false, entry: undefined });
   assert.equal(decide(POD, 1, true).allowed, true);
+});
+
+Deno.test("what a policy in audit mode isolates passes, and is told", () => {
+  const isolation = isolationEntry(POD, "egress", 16, "audit");
+  const set = { policies: [...NODE_ENTRIES, isolation], cidrIdentities: [], ruleNames: {} };
+  const ip = Ipv4.parse("10.244.0.1");
+  const [pod, peer] = [{ ip, identity: POD }, { ip, identity: PEER }];
+  const evaluator = new PolicyEvaluator(set, false);
+  assert.deepEqual(evaluator.decide("egress", pod, peer, TCP, 80), {
+    allowed: true,
+    audited: true,
+    entry: isolation,
+  });
+  assert.equal(evaluator.decide("ingress", pod, peer, TCP, 80).audited, false);
 });

@@ -1,6 +1,6 @@
 import type { Cidr } from "../../shared/net/mod.ts";
 import type { IdentityGroup } from "./identity_group.ts";
-import type { LabelSet, NetworkPolicyObject, ObjectSource } from "./objects/types.ts";
+import type { LabelSet, NetworkPolicyObject, ObjectSource, PolicyMode } from "./objects/types.ts";
 import { unpackPortKey } from "./port_keys.ts";
 import type { Origin } from "./rule_state.ts";
 import type { SelectedIdentity } from "./selected_identity.ts";
@@ -47,7 +47,11 @@ export interface AllowExplanation {
 export interface DirectionExplanation {
   /** The policies that deny what is not allowed; none: the default applies. */
   readonly isolatedBy: readonly PolicyOrigin[];
-  /** What is allowed; without isolation nothing stands here and all is as the default says. */
+  /** Those in audit mode: without the ones above, and where the default allows, they say what they would deny. */
+  readonly auditedBy: readonly PolicyOrigin[];
+  /** The mode of the policies whose rules are in force; undefined: all is as the default says. */
+  readonly mode: PolicyMode | undefined;
+  /** What the rules in force allow. */
   readonly allows: readonly AllowExplanation[];
 }
 
@@ -76,13 +80,17 @@ export function explainDirection(
   selected: SelectedIdentity | undefined,
   lookup: ExplainLookup,
 ): DirectionExplanation {
-  if (selected === undefined) return { isolatedBy: [], allows: [] };
-  const isolatedBy = [...selected.isolators].sort()
-    .map((key) => lookup.policy(key))
-    .filter((policy) => policy !== undefined)
-    .map(({ namespace, name, source }) => ({ namespace, name, source }));
+  if (selected === undefined) {
+    return { isolatedBy: [], auditedBy: [], mode: undefined, allows: [] };
+  }
+  const originsOf = (policies: Iterable<string>) =>
+    [...policies].sort().map((key) => lookup.policy(key))
+      .filter((policy) => policy !== undefined)
+      .map(({ namespace, name, source }) => ({ namespace, name, source }));
+  const { isolators, mode } = selected;
   const allows: AllowExplanation[] = [];
-  for (const { peer, port, origins, effective } of selected.bucket.combinations()) {
+  const bucket = mode && selected.buckets[mode];
+  for (const { peer, port, origins, effective } of bucket?.combinations() ?? []) {
     const { protocol, port: fromPort, prefixLen } = unpackPortKey(port);
     const pods = lookup.group(peer);
     allows.push({
@@ -96,7 +104,12 @@ export function explainDirection(
       origins: explainOrigins(origins),
     });
   }
-  return { isolatedBy, allows };
+  return {
+    isolatedBy: originsOf(isolators.enforce),
+    auditedBy: originsOf(isolators.audit),
+    mode,
+    allows,
+  };
 }
 
 function explainOrigins(origins: ReadonlySet<Origin>): RuleOrigin[] {

@@ -63,6 +63,7 @@ export {
   type NetworkPolicyObject,
   type ObjectSource,
   type PodObject,
+  type PolicyMode,
 } from "./objects/types.ts";
 export { type PolicyIds, PolicyIndex } from "./policy_index.ts";
 export { selectorKeys } from "./selector_keys.ts";

@@ -43,9 +43,10 @@ export class PolicyIndex {
   readonly #byNamespace = new Map<string, Map<string, PolicyState>>();
   #applied: PolicyObjects | undefined;
 
-  constructor(ids: PolicyIds) {
+  /** @param defaultDeny whether pods that no policy isolates are closed (config key 5). */
+  constructor(ids: PolicyIds, { defaultDeny = false }: { defaultDeny?: boolean } = {}) {
     this.#names = new RuleNames(ids.rules);
-    this.#combinations = new Combinations(this.#names);
+    this.#combinations = new Combinations(this.#names, defaultDeny);
     this.#rules = new RuleTable(this.#identities, this.#combinations, ids.cidrs);
   }
 
@@ -197,7 +198,7 @@ export class PolicyIndex {
     state.selected.add(group);
     for (const direction of DIRECTIONS) {
       if (!state.policy.isolates[direction]) continue;
-      this.#combinations.isolate(direction, group.id, policyKey(state.policy));
+      this.#combinations.isolate(direction, group.id, state.policy.mode, policyKey(state.policy));
     }
     for (const rule of state.rules) this.#rules.select(rule, group);
   }
@@ -206,7 +207,7 @@ export class PolicyIndex {
     if (!state.selected.delete(group)) return;
     for (const direction of DIRECTIONS) {
       if (!state.policy.isolates[direction]) continue;
-      this.#combinations.release(direction, group.id, policyKey(state.policy));
+      this.#combinations.release(direction, group.id, state.policy.mode, policyKey(state.policy));
     }
     for (const rule of state.rules) this.#rules.unselect(rule, group);
   }

@@ -194,7 +194,8 @@ Deno.test("explain names every policy, rule, file and line", () => {
     }),
   );
   const { ingress, egress } = index.explain(DB.identity);
-  assert.deepEqual(egress, { isolatedBy: [], allows: [] });
+  assert.deepEqual(egress, { isolatedBy: [], auditedBy: [], mode: undefined, allows: [] });
+  assert.equal(ingress.mode, "enforce");
   assert.deepEqual(ingress.isolatedBy.map(({ name }) => name), ["narrow", "wide"]);
   const allows = ingress.allows.map((allow) => {
     const { peer, cidr, pods, protocol, fromPort, toPort, hasEntry, origins } = allow;
@@ -210,4 +211,22 @@ Deno.test("explain names every policy, rule, file and line", () => {
     "web 6:80-81 false shop/narrow:ingress[0]",
   ]);
   assert.deepEqual(ingress.allows[0]?.origins[0]?.source, { file: "policy.json", line: 1 });
+});
+
+Deno.test("explain tells policies in audit mode apart, and which of both count", () => {
+  const audit = (name: string): ReturnType<typeof readPolicy> => ({
+    ...policy(name, { podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] }),
+    mode: "audit",
+  });
+  const enforced = policy("hard", { podSelector: { matchLabels: { app: "db" } } });
+  const index = indexOf(audit("soft"), enforced);
+  const told = ({ identity }: PolicyEndpoint) => {
+    const { isolatedBy, auditedBy, mode, allows } = index.explain(identity).ingress;
+    return [isolatedBy, auditedBy].map((origins) => origins.map(({ name }) => name).join())
+      .concat(mode ?? "", `${allows.length}`);
+  };
+  assert.deepEqual(told(DB), ["hard", "soft", "enforce", "0"]);
+  assert.deepEqual(told(WEB), ["", "soft", "audit", "1"]);
+  index.removePolicy("shop", "hard");
+  assert.deepEqual(told(DB), ["", "soft", "audit", "1"]);
 });

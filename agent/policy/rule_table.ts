@@ -1,4 +1,5 @@
 import { Cidr, Ipv4 } from "../../shared/net/mod.ts";
+import type { Bucket } from "./bucket.ts";
 import { TrackedMap } from "./change_tracker.ts";
 import { CidrTable } from "./cidr_table.ts";
 import type { Combinations } from "./combinations.ts";
@@ -84,7 +85,7 @@ export class RuleTable {
 
   /** Allows a newly selected identity all that the rule allows. */
   select(rule: RuleState, selected: IdentityGroup): void {
-    const bucket = this.#combinations.bucket(rule.direction, selected.id);
+    const bucket = this.#bucket(rule, selected);
     for (const peer of rule.peers) {
       bucket.allow(peer, rule.portsFor(selected, this.#identities.group(peer)), rule);
     }
@@ -95,7 +96,7 @@ export class RuleTable {
 
   /** The reverse of `select`. */
   unselect(rule: RuleState, selected: IdentityGroup): void {
-    const bucket = this.#combinations.bucket(rule.direction, selected.id);
+    const bucket = this.#bucket(rule, selected);
     for (const peer of rule.peers) {
       bucket.withdraw(peer, rule.portsFor(selected, this.#identities.group(peer)), rule);
     }
@@ -139,7 +140,7 @@ export class RuleTable {
     if (rule.peers.has(peer)) return;
     rule.peers.add(peer);
     for (const selected of rule.selected) {
-      const bucket = this.#combinations.bucket(rule.direction, selected.id);
+      const bucket = this.#bucket(rule, selected);
       bucket.allow(peer, rule.portsFor(selected, group), rule);
     }
   }
@@ -147,7 +148,7 @@ export class RuleTable {
   #removePeer(rule: RuleState, peer: number, group: IdentityGroup | undefined): void {
     if (!rule.peers.delete(peer)) return;
     for (const selected of rule.selected) {
-      const bucket = this.#combinations.bucket(rule.direction, selected.id);
+      const bucket = this.#bucket(rule, selected);
       bucket.withdraw(peer, rule.portsFor(selected, group), rule);
     }
   }
@@ -163,7 +164,7 @@ export class RuleTable {
     const pin: Pin = { origin: { rule }, cidrIdentity, group };
     pins.set(ip.toU32(), pin);
     for (const selected of rule.selected) {
-      const bucket = this.#combinations.bucket(rule.direction, selected.id);
+      const bucket = this.#bucket(rule, selected);
       bucket.allow(cidrIdentity, ports, pin.origin);
     }
   }
@@ -173,10 +174,14 @@ export class RuleTable {
     if (pin === undefined) return;
     this.#pins.get(rule)?.delete(ip.toU32());
     for (const selected of rule.selected) {
-      const bucket = this.#combinations.bucket(rule.direction, selected.id);
+      const bucket = this.#bucket(rule, selected);
       bucket.withdraw(pin.cidrIdentity, rule.namedPortsOf(pin.group), pin.origin);
     }
     this.#releaseCidr(Cidr.of(ip, 32));
+  }
+
+  #bucket({ direction, policy }: RuleState, selected: IdentityGroup): Bucket {
+    return this.#combinations.bucket(direction, selected.id, policy.mode);
   }
 
   #acquireCidr(cidr: Cidr): number {

@@ -1,41 +1,69 @@
 import { Bucket, type EntrySink } from "./bucket.ts";
 import type { CompiledEntry, Direction } from "./entries.ts";
 import { isolationEntry, isolationName } from "./isolation.ts";
+import type { PolicyMode } from "./objects/types.ts";
 import type { RuleNames } from "./rule_names.ts";
 
-/** One direction of an identity that policies select: who isolates it, and what is allowed. */
+const MODES: readonly PolicyMode[] = ["enforce", "audit"];
+
+/**
+ * One direction of an identity that policies select: who isolates it, and what is allowed. Policies
+ * only ever allow more, so those in audit mode could have dropped something only where no other one
+ * isolates and the default does not deny: there they count, and nowhere else.
+ */
 export class SelectedIdentity {
-  readonly bucket: Bucket;
+  readonly buckets: Readonly<Record<PolicyMode, Bucket>>;
   /** `NAMESPACE/NAME` of the policies that isolate the identity in the direction. */
-  readonly isolators = new Set<string>();
-  readonly #direction: Direction;
-  readonly #identity: number;
+  readonly isolators: Readonly<Record<PolicyMode, Set<string>>> = {
+    enforce: new Set(),
+    audit: new Set(),
+  };
+  readonly direction: Direction;
+  readonly identity: number;
+  readonly #defaultDeny: boolean;
   #isolation: { readonly name: string; readonly entry: CompiledEntry } | undefined;
 
-  constructor(direction: Direction, identity: number) {
-    this.#direction = direction;
-    this.#identity = identity;
-    this.bucket = new Bucket(direction, identity);
+  /** @param defaultDeny whether what nothing isolates is closed. */
+  constructor(direction: Direction, identity: number, defaultDeny: boolean) {
+    this.direction = direction;
+    this.identity = identity;
+    this.#defaultDeny = defaultDeny;
+    this.buckets = {
+      enforce: new Bucket(direction, identity),
+      audit: new Bucket(direction, identity),
+    };
   }
 
-  /** Brings all entries up to date. @returns whether nothing is left of them. */
+  /** The mode of the policies that count; undefined when none does. */
+  get mode(): PolicyMode | undefined {
+    if (this.isolators.enforce.size > 0) return "enforce";
+    return this.isolators.audit.size > 0 && !this.#defaultDeny ? "audit" : undefined;
+  }
+
+  /** Brings all entries up to date. @returns whether no policy selects the identity any more. */
   flush(sink: EntrySink, names: RuleNames): boolean {
-    this.bucket.flush(sink);
+    const { mode } = this;
+    for (const other of MODES) if (other !== mode) this.buckets[other].retract(sink);
+    if (mode !== undefined) this.buckets[mode].flush(sink);
     const before = this.#isolation;
-    const name = this.isolators.size === 0
-      ? undefined
-      : isolationName(this.isolators, this.#direction);
-    if (name === before?.name) return name === undefined;
-    this.#isolation = name === undefined ? undefined : this.#isolate(name, names);
-    if (before !== undefined) {
-      if (this.#isolation === undefined) sink.remove(before.entry);
-      names.release(before.name, before.entry.ruleId);
+    const name = mode && isolationName(this.isolators[mode], this.direction, mode);
+    if (name !== before?.name) {
+      this.#isolation = mode && name ? this.#isolate(name, mode, names) : undefined;
+      if (before !== undefined) {
+        if (this.#isolation === undefined) sink.remove(before.entry);
+        names.release(before.name, before.entry.ruleId);
+      }
+      if (this.#isolation !== undefined) sink.put(this.#isolation.entry);
     }
-    if (this.#isolation !== undefined) sink.put(this.#isolation.entry);
-    return this.#isolation === undefined;
+    return MODES.every((each) => this.isolators[each].size === 0);
   }
 
-  #isolate(name: string, names: RuleNames): { name: string; entry: CompiledEntry } {
-    return { name, entry: isolationEntry(this.#identity, this.#direction, names.acquire(name)) };
+  #isolate(
+    name: string,
+    mode: PolicyMode,
+    names: RuleNames,
+  ): { name: string; entry: CompiledEntry } {
+    const ruleId = names.acquire(name);
+    return { name, entry: isolationEntry(this.identity, this.direction, ruleId, mode) };
   }
 }

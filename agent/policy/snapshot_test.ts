@@ -54,7 +54,7 @@ Deno.test("an index follows snapshots to what a compile from nothing gives", () 
   const index = new PolicyIndex(ids);
   for (const text of [TEXT, TEXT.replace("name: p,", "name: q,"), "", TEXT]) {
     index.applySnapshot(read(text));
-    assert.deepEqual(index.desired(), compile(read(text), [], ids));
+    assert.deepEqual(index.desired(), compile(read(text), [], { ids }));
     assert.equal(index.policyCount, text === "" ? 0 : 1);
   }
 });

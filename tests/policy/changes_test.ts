@@ -51,7 +51,8 @@ class Mirror {
 /** What is in force, kept beside the index to compile from nothing. */
 class Changing {
   readonly ids = memoryIds();
-  readonly index = new PolicyIndex(this.ids);
+  readonly index: PolicyIndex;
+  readonly #defaultDeny: boolean;
   readonly #random: RandomCluster;
   readonly #identities = new TestIdentities();
   readonly #policies = new Map<string, RawPolicy>();
@@ -60,6 +61,8 @@ class Changing {
 
   constructor(seed: number) {
     this.#random = new RandomCluster(seed);
+    this.#defaultDeny = seed % 3 === 0;
+    this.index = new PolicyIndex(this.ids, { defaultDeny: this.#defaultDeny });
   }
 
   /** Makes one random change. */
@@ -89,7 +92,8 @@ class Changing {
     }));
     const objects = [...namespaces, ...[...this.#policies.values()].map(readPolicy)];
     const order = this.#random.chance(50) ? objects : objects.reverse();
-    return compile(groupObjects(order), this.#endpoints.values(), this.ids);
+    const options = { ids: this.ids, defaultDeny: this.#defaultDeny };
+    return compile(groupObjects(order), this.#endpoints.values(), options);
   }
 
   #addPolicy(): void {

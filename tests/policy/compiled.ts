@@ -34,13 +34,13 @@ export class CompiledCluster {
     }));
     const objects = groupObjects([...namespaces, ...cluster.policies.map(readPolicy)]);
     const endpoints = pods.map((pod) => this.#identities.endpoint(pod));
-    const desired = compile(objects, endpoints);
+    const desired = compile(objects, endpoints, { defaultDeny });
     this.#evaluator = new PolicyEvaluator(desired, defaultDeny);
     this.#names = { ...FIXED_RULES, ...desired.ruleNames };
     this.#defaultRule = defaultDeny ? RULE_ID.defaultDeny : RULE_ID.defaultAllow;
   }
 
-  /** Both decisions, each at an end that is a pod; a drop is told by the first end that drops. */
+  /** Both decisions, each at an end that is a pod; a drop is told by the first end that drops or would drop. */
   decide(
     from: ModelEnd,
     to: ModelEnd,
@@ -56,11 +56,12 @@ export class CompiledCluster {
     if (destination.identity >= FIRST_POD_IDENTITY) {
       decisions.push(this.#evaluator.decide("ingress", destination, source, number, port));
     }
-    const decided = decisions.find(({ allowed }) => !allowed) ?? decisions.at(-1);
-    return {
-      verdict: decided?.allowed === false ? "deny" : "allow",
-      rule: decided === undefined ? "" : this.#nameOf(decided.entry),
-    };
+    const decided = decisions.find(({ allowed }) => !allowed) ??
+      decisions.find(({ audited }) => audited) ?? decisions.at(-1);
+    if (decided === undefined) return { verdict: "allow", rule: "" };
+    const { allowed, audited, entry } = decided;
+    const verdict = audited ? "audit" : allowed ? "allow" : "deny";
+    return { verdict, rule: this.#nameOf(entry) };
   }
 
   #nameOf(entry: CompiledEntry | undefined): string {

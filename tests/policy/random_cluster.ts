@@ -58,6 +58,7 @@ export class RandomCluster extends SeededRandom {
     return {
       namespaces: { red: this.labels(), green: this.labels(), blue: {} },
       policies: Array.from({ length: this.below(6) }, (_, i) => this.policy(i)),
+      defaultDeny: this.chance(15),
     };
   }
 
@@ -67,6 +68,7 @@ export class RandomCluster extends SeededRandom {
       metadata: { namespace: this.namespace(), name: `policy-${number}` },
       spec: { podSelector: this.selector() },
     };
+    if (this.chance(30)) policy.metadata.annotations = { "novanet.io/mode": "audit" };
     if (this.chance(50)) {
       policy.spec.policyTypes = this.some(2, () => this.pick(["Ingress", "Egress"]));
     }

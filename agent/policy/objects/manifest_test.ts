@@ -149,8 +149,8 @@ const INVALID_TEXTS: [text: string, error: string][] = [
   ],
   [`${HEAD}Spec: {}`, "p.yaml:4 Spec: unknown field"],
   [
-    `${HEAD.replace("shop}", "shop, annotations: {novanet.io/mode: audit}}")}`,
-    'p.yaml:3 metadata.annotations[novanet.io/mode] "audit": audit mode is not there yet',
+    `${HEAD.replace("shop}", "shop, annotations: {novanet.io/mode: Audit}}")}`,
+    'p.yaml:3 metadata.annotations[novanet.io/mode] "Audit": expected "audit" or "enforce"',
   ],
   [
     `${HEAD}---\n${HEAD}`,

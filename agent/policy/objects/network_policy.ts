@@ -7,6 +7,7 @@ import type {
   LabelSelector,
   NetworkPolicyObject,
   ObjectSource,
+  PolicyMode,
   PolicyPeer,
   PolicyPort,
   PolicyRule,
@@ -26,7 +27,7 @@ export function readNetworkPolicy(
 ): NetworkPolicyObject | undefined {
   object.refuseUnknown(["apiVersion", "kind", "metadata", "spec", "status"]);
   const metadata = readMetadata(object, "namespaced");
-  checkMode(object, metadata?.annotations.get(MODE_ANNOTATION));
+  const mode = readMode(object, metadata?.annotations.get(MODE_ANNOTATION));
   const spec = object.map("spec");
   if (spec === undefined) {
     const reason = "absent: the policy denies all ingress to every pod of its namespace";
@@ -44,6 +45,7 @@ export function readNetworkPolicy(
     namespace,
     name,
     source,
+    mode,
     podSelector,
     isolates,
     ingress,
@@ -51,12 +53,12 @@ export function readNetworkPolicy(
   };
 }
 
-/** Enforcing a policy that asks to be audited only would drop what its author wants to see. */
-function checkMode(object: Fields, mode: string | undefined): void {
-  if (mode === undefined || mode === "enforce") return;
+/** A misspelt mode is an error: enforcing what is to be audited would drop what its author wants to see. */
+function readMode(object: Fields, mode = "enforce"): PolicyMode {
+  if (mode === "enforce" || mode === "audit") return mode;
   const path = `metadata.annotations[${MODE_ANNOTATION}]`;
-  const reason = mode === "audit" ? "audit mode is not there yet" : 'expected "enforce"';
-  object.problems.error(object.lineOf("metadata"), path, mode, reason);
+  object.problems.error(object.lineOf("metadata"), path, mode, 'expected "audit" or "enforce"');
+  return "enforce";
 }
 
 function readPodSelector(spec: Fields | undefined): LabelSelector {

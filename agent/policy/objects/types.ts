@@ -101,12 +101,17 @@ export interface PolicyRule {
   readonly ports: readonly PolicyPort[];
 }
 
+/** What the annotation `novanet.io/mode` says; without it, `enforce`. */
+export type PolicyMode = "enforce" | "audit";
+
 /** A networking.k8s.io/v1 NetworkPolicy with its defaults filled in. */
 export interface NetworkPolicyObject {
   readonly kind: "NetworkPolicy";
   readonly namespace: string;
   readonly name: string;
   readonly source: ObjectSource;
+  /** Whether it drops packets, or only tells which it would drop. */
+  readonly mode: PolicyMode;
   readonly podSelector: LabelSelector;
   /** Whether the policy isolates in the direction, by policyTypes or its default. */
   readonly isolates: { readonly ingress: boolean; readonly egress: boolean };
