@@ -12,7 +12,7 @@ import {
 import { createRpcClient } from "../shared/rpc/client.ts";
 import { RpcCode, RpcError } from "../shared/rpc/errors.ts";
 import { eventually } from "../shared/testing/eventually.ts";
-import { MOST_FLOW_STREAMS } from "./server/agent_control.ts";
+import { MOST_SUBSCRIBERS } from "../shared/flows/fan_out.ts";
 import { AgentLab } from "./testing/agent_lab.ts";
 
 const POLICY = `
@@ -172,13 +172,13 @@ Deno.test("one flow stream too many is refused, and the others go on", async () 
   // One connection has not room for that many calls.
   using other = createRpcClient(AgentControl, { socketPath: `${lab.dir}/novanet.sock` });
   const refused: unknown[] = [];
-  for (let count = 0; count <= MOST_FLOW_STREAMS; count++) {
+  for (let count = 0; count <= MOST_SUBSCRIBERS; count++) {
     const client = count % 2 === 0 ? lab.control : other;
     const stream = client.streamAgentFlows({}, { signal: stop.signal });
     stream[Symbol.asyncIterator]().next().catch((error) => refused.push(error));
   }
   await eventually(() => refused.length > 0);
-  assert.match(String(refused[0]), new RegExp(`${MOST_FLOW_STREAMS} streams`));
+  assert.match(String(refused[0]), new RegExp(`${MOST_SUBSCRIBERS} streams`));
   assert.deepEqual(refused.map((error) => error instanceof RpcError && error.code), [
     RpcCode.RESOURCE_EXHAUSTED,
   ]);

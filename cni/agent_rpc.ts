@@ -36,8 +36,8 @@ export function connectAgent(socketPath: string, timeoutMs: number = RPC_TIMEOUT
   ): Promise<MessageValue<O>> {
     using channel = new Channel(socketPath);
     const options = { path, timeoutMs, maxMessageBytes: MAX_ANSWER_BYTES };
-    for await (const answer of callMessages(channel, encode(input, request), options)) {
-      return decode(output, answer);
+    for await (const [answer] of callMessages(channel, encode(input, request), options)) {
+      if (answer !== undefined) return decode(output, answer);
     }
     throw new RpcError(RpcCode.INTERNAL, `the answer to ${path} has no message`);
   }

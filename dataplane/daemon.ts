@@ -8,8 +8,6 @@ import { getLogger } from "../shared/log.ts";
 import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
 import { configNumber } from "./config/config_keys.ts";
 import { FLOW_LEVELS, type FlowLevel } from "./flags.ts";
-import { FanOut } from "./flows/fan_out.ts";
-import type { FlowMessage } from "./flows/flow_event.ts";
 import { FlowPump } from "./flows/flow_pump.ts";
 import { PodNames, RuleNames } from "./flows/names.ts";
 import { GarbageCollector, readHz } from "./gc.ts";
@@ -128,7 +126,6 @@ async function assemble(
   const rules = new RuleNames();
   const flows = new FlowPump({
     ring: new RingBuffer(objects.map("FLOW_EVENTS")),
-    fanOut: new FanOut<FlowMessage>(),
     pods,
     rules,
     readLost: () => statistics.read(Statistic.STATISTIC_EVENTS_LOST),

@@ -1,4 +1,5 @@
-import type { FlowEvent } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { FlowReader } from "../../shared/flows/flow_reader.ts";
+import { DataplaneControl, type FlowEvent } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
 import { RpcCode, type RpcError, toRpcError, unavailable } from "../../shared/rpc/errors.ts";
 import { closeCalls, type DataplaneCalls, openCalls } from "./calls.ts";
@@ -193,9 +194,11 @@ export class DataplaneLink implements AsyncDisposable {
   }
 
   async #readFlows(calls: DataplaneCalls, signal: AbortSignal): Promise<void> {
+    const reader = new FlowReader();
     try {
-      for await (const event of calls.control.streamFlows({}, { signal })) {
-        this.#events.onFlow(event);
+      const stream = calls.control.batches(DataplaneControl.method.streamFlows, {}, { signal });
+      for await (const messages of stream) {
+        for (const message of messages) this.#events.onFlow(reader.read(message));
       }
     } catch (error) {
       if (!signal.aborted) log.debug("flow stream ended", { error: toRpcError(error).message });

@@ -1,44 +1,26 @@
+import { FlowFanOut, MOST_SUBSCRIBERS } from "../../shared/flows/fan_out.ts";
+import type { FlowFilter } from "../../shared/flows/flow_fields.ts";
+import type { FlowBatch } from "../../shared/flows/flow_group.ts";
 import type { FlowEvent } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { PolicyAction } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { BoundedQueue } from "./bounded_queue.ts";
-
-/** Which events a subscriber wants. */
-export interface FlowFilter {
-  /** Keeps events whose source or destination has this identity; 0 keeps all. */
-  readonly identity: number;
-  /** Keeps events of dropped packets only. */
-  readonly dropsOnly: boolean;
-}
-
-interface Subscriber {
-  readonly filter: FlowFilter;
-  readonly queue: BoundedQueue<FlowEvent>;
-  /** Events that the subscriber has missed and was not told of. */
-  lost: bigint;
-}
-
-/** Events that wait for one subscriber at most; more are lost, and counted. */
-export const SUBSCRIBER_QUEUE = 4096;
+import { resourceExhausted } from "../../shared/rpc/errors.ts";
 
 /**
  * Gives each flow event of the dataplane to every subscriber that wants it. A subscriber that does
- * not keep up loses events, is told how many, and slows nobody.
+ * not keep up loses the oldest events, is told how many, and slows nobody.
  */
 export class FlowHub {
-  readonly #subscribers = new Set<Subscriber>();
-  readonly #queueSize: number;
+  readonly #fanOut: FlowFanOut;
   #events = 0n;
-  #lost = 0n;
   #lostBefore = 0n;
 
-  /** @param queueSize events that wait for one subscriber at most */
-  constructor(queueSize: number = SUBSCRIBER_QUEUE) {
-    this.#queueSize = queueSize;
+  /** @param fanOut where subscribers' events wait */
+  constructor(fanOut: FlowFanOut = new FlowFanOut()) {
+    this.#fanOut = fanOut;
   }
 
   /** Subscriptions that are open. */
   get subscribers(): number {
-    return this.#subscribers.size;
+    return this.#fanOut.size;
   }
 
   /** Events that came from the dataplane. */
@@ -48,7 +30,7 @@ export class FlowHub {
 
   /** Events that subscribers missed because they were slow, all together. */
   get lost(): bigint {
-    return this.#lost;
+    return BigInt(this.#fanOut.lost);
   }
 
   /** Events that the dataplane says were lost before they came here. */
@@ -59,48 +41,35 @@ export class FlowHub {
   /** Hands an event on. */
   publish(event: FlowEvent): void {
     this.#events++;
-    this.#lostBefore += event.lostEvents;
-    for (const subscriber of this.#subscribers) this.#offer(subscriber, event);
+    if (event.lostEvents > 0n) {
+      this.#lostBefore += event.lostEvents;
+      this.#fanOut.addLost(Number(event.lostEvents));
+    }
+    this.#fanOut.publish(event);
   }
 
   /** Ends all subscriptions: the source is gone. */
   end(): void {
-    for (const { queue } of this.#subscribers) queue.end();
+    this.#fanOut.close();
   }
 
   /**
-   * Events from now on, each with the count of those that this subscriber missed before it.
+   * Events from now on, many at once, each with the count of those that this subscriber missed before it.
    * @param signal ends the subscription
+   * @throws {RpcError} RESOURCE_EXHAUSTED when there are too many subscriptions
    */
-  async *subscribe(filter: FlowFilter, signal: AbortSignal): AsyncGenerator<FlowEvent, void> {
-    const queue = new BoundedQueue<FlowEvent>(this.#queueSize);
-    const subscriber: Subscriber = { filter, queue, lost: 0n };
-    const end = () => queue.end();
-    this.#subscribers.add(subscriber);
+  async *subscribe(filter: FlowFilter, signal: AbortSignal): AsyncGenerator<FlowBatch, void> {
+    const subscriber = this.#fanOut.subscribe(filter);
+    if (subscriber === undefined) {
+      throw resourceExhausted(`${MOST_SUBSCRIBERS} streams of flows are open already`);
+    }
+    const end = () => subscriber.end();
     signal.addEventListener("abort", end, { once: true });
     try {
-      if (!signal.aborted) yield* queue;
+      if (!signal.aborted) yield* subscriber;
     } finally {
       signal.removeEventListener("abort", end);
-      this.#subscribers.delete(subscriber);
+      this.#fanOut.unsubscribe(subscriber);
     }
   }
-
-  #offer(subscriber: Subscriber, event: FlowEvent): void {
-    const lost = subscriber.lost + event.lostEvents;
-    if (!matches(event, subscriber.filter)) {
-      subscriber.lost = lost;
-    } else if (subscriber.queue.push({ ...event, lostEvents: lost })) {
-      subscriber.lost = 0n;
-    } else {
-      subscriber.lost = lost + 1n;
-      this.#lost++;
-    }
-  }
-}
-
-function matches(event: FlowEvent, filter: FlowFilter): boolean {
-  if (filter.dropsOnly && event.verdict !== PolicyAction.DENY) return false;
-  return filter.identity === 0 || event.srcIdentity === filter.identity ||
-    event.dstIdentity === filter.identity;
 }

@@ -5,6 +5,11 @@ import {
   FlowEventSchema,
   PolicyAction,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { FlowFanOut, MOST_SUBSCRIBERS } from "../../shared/flows/fan_out.ts";
+import type { FlowBatch } from "../../shared/flows/flow_group.ts";
+import { FlowReader } from "../../shared/flows/flow_reader.ts";
+import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
+import { MessageDecoder } from "../../shared/rpc/framing.ts";
 import { enrichFlow } from "./enrich.ts";
 import { FlowHub } from "./flow_hub.ts";
 
@@ -16,17 +21,23 @@ function flow(srcIdentity: number, dstIdentity: number, verdict: PolicyAction, l
   return create(FlowEventSchema, { srcIdentity, dstIdentity, verdict, lostEvents });
 }
 
+const reader = new FlowReader();
+
+function eventsOf({ bytes }: FlowBatch): FlowEvent[] {
+  const messages = new MessageDecoder("answer", 1 << 20).push(bytes);
+  return messages.map((message) => reader.read(message));
+}
+
 /** Subscribes, runs `publish`, ends, and returns what came. */
 async function collect(hub: FlowHub, filter: typeof ALL, publish: () => void) {
-  const seen: FlowEvent[] = [];
   const stop = new AbortController();
-  const reader = (async () => {
-    for await (const event of hub.subscribe(filter, stop.signal)) seen.push(event);
-  })();
+  const flows = hub.subscribe(filter, stop.signal);
+  const first = flows.next();
   publish();
   stop.abort();
-  await reader;
-  return seen;
+  const { value } = await first;
+  const rest = await Array.fromAsync(flows);
+  return [...value === undefined ? [] : [value], ...rest].flatMap(eventsOf);
 }
 
 const FILTERS: [filter: typeof ALL, kept: number[]][] = [
@@ -46,21 +57,37 @@ for (const [filter, kept] of FILTERS) {
 }
 
 Deno.test("a slow subscriber is told what it missed, a fast one misses nothing", async () => {
-  const hub = new FlowHub(2);
+  const hub = new FlowHub(new FlowFanOut({ ofAFilter: 600, all: 10_000 }));
   const stop = new AbortController();
   const slow = hub.subscribe(ALL, stop.signal);
   const first = slow.next();
-  hub.publish(flow(300, 301, ALLOW));
-  assert.equal((await first).value?.lostEvents, 0n);
-  for (let i = 0; i < 5; i++) hub.publish(flow(300, 301, ALLOW));
+  for (let i = 0; i < 6; i++) {
+    hub.publish(flow(300, 301, ALLOW));
+    await Promise.resolve();
+  }
+  assert.equal(eventsOf((await first).value!)[0]?.lostEvents, 0n);
   assert.equal(hub.lost, 3n);
-  await slow.next();
-  hub.publish(flow(300, 301, ALLOW));
-  await slow.next();
-  assert.equal((await slow.next()).value?.lostEvents, 3n);
+  assert.equal(eventsOf((await slow.next()).value!)[0]?.lostEvents, 3n);
+  assert.equal(eventsOf((await slow.next()).value!)[0]?.lostEvents, 0n);
   stop.abort();
   assert.equal((await slow.next()).done, true);
-  assert.equal(hub.events, 7n);
+  assert.equal(hub.events, 6n);
+  assert.equal(hub.subscribers, 0);
+});
+
+Deno.test("too many subscribers are refused", async () => {
+  const hub = new FlowHub();
+  const stop = new AbortController();
+  const open = Array.from(
+    { length: MOST_SUBSCRIBERS },
+    () => hub.subscribe(ALL, stop.signal).next(),
+  );
+  await assert.rejects(
+    hub.subscribe(ALL, stop.signal).next(),
+    (error) => error instanceof RpcError && error.code === RpcCode.RESOURCE_EXHAUSTED,
+  );
+  stop.abort();
+  await Promise.all(open);
 });
 
 Deno.test("losses before the agent reach subscribers that filter the event out", async () => {

@@ -1,5 +1,7 @@
+import type { FlowBatch } from "../../shared/flows/flow_group.ts";
 import type { AgentControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { resourceExhausted, unavailable } from "../../shared/rpc/errors.ts";
+import { unavailable } from "../../shared/rpc/errors.ts";
+import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
 import { hostMac } from "../pods/network.ts";
 import { parseAddPod, parseDelPod } from "../pods/requests.ts";
@@ -8,9 +10,6 @@ import { failingStream } from "./failing_stream.ts";
 import type { AgentParts } from "./parts.ts";
 import { routingMethods } from "./routing.ts";
 import { agentStatus, requireStarted } from "./status.ts";
-
-/** Streams of flows at once: each may hold a queue of events. */
-export const MOST_FLOW_STREAMS = 256;
 
 /** novanet.v1.AgentControl. */
 export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl> {
@@ -30,11 +29,7 @@ export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl
     getAgentStatus: () => agentStatus(parts),
     streamAgentFlows: ({ identityFilter, dropsOnly }, { signal }) => {
       if (!link.connected) return failingStream(unavailable("the dataplane is not connected"));
-      if (flows.subscribers >= MOST_FLOW_STREAMS) {
-        const why = `${MOST_FLOW_STREAMS} streams of flows are open already`;
-        return failingStream(resourceExhausted(why));
-      }
-      return flows.subscribe({ identity: identityFilter, dropsOnly }, signal);
+      return encoded(flows.subscribe({ identity: identityFilter, dropsOnly }, signal));
     },
     listPolicies: () => {
       const { policies, ruleNames } = enforcer.desired;
@@ -51,6 +46,10 @@ export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl
     listEgressPolicies: () => ({}),
     ...routingMethods,
   };
+}
+
+async function* encoded(batches: AsyncIterable<FlowBatch>): AsyncGenerator<EncodedMessages> {
+  for await (const { bytes } of batches) yield new EncodedMessages(bytes);
 }
 
 function podAnswer(pod: Attachment) {

@@ -6,9 +6,10 @@ import {
   type FlowEvent,
   type PolicyEntry,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { FlowFanOut } from "../../shared/flows/fan_out.ts";
+import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
 import { internal } from "../../shared/rpc/errors.ts";
 import { RpcServer } from "../../shared/rpc/server.ts";
-import { BoundedQueue } from "../flows/bounded_queue.ts";
 
 /** What the dataplane was told, in order: the method and what it was about. */
 export type DataplaneCall = readonly [method: string, detail: string];
@@ -27,7 +28,7 @@ export class FakeDataplane implements AsyncDisposable {
   ruleNames: { [id: number]: string } = {};
   readonly #socketPath: string;
   readonly #failures = new Map<string, number>();
-  readonly #flows = new Set<BoundedQueue<FlowEvent>>();
+  readonly #flows = new FlowFanOut();
   #server: RpcServer | undefined;
   #held: () => Promise<void> = () => Promise.resolve();
 
@@ -74,7 +75,8 @@ export class FakeDataplane implements AsyncDisposable {
 
   /** Sends a flow event to all subscribers. */
   emit(event: FlowEvent): void {
-    for (const queue of this.#flows) queue.push(event);
+    if (event.lostEvents > 0n) this.#flows.addLost(Number(event.lostEvents));
+    this.#flows.publish(event);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -145,14 +147,15 @@ export class FakeDataplane implements AsyncDisposable {
     });
   }
 
-  async *#subscribe(signal: AbortSignal): AsyncGenerator<FlowEvent> {
-    const queue = new BoundedQueue<FlowEvent>(10_000);
-    this.#flows.add(queue);
-    signal.addEventListener("abort", () => queue.end(), { once: true });
+  async *#subscribe(signal: AbortSignal): AsyncGenerator<EncodedMessages> {
+    const subscriber = this.#flows.subscribe({ identity: 0, dropsOnly: false });
+    if (subscriber === undefined) throw internal("too many subscribers");
+    signal.addEventListener("abort", () => subscriber.end(), { once: true });
     try {
-      if (!signal.aborted) yield* queue;
+      if (signal.aborted) return;
+      for await (const { bytes } of subscriber) yield new EncodedMessages(bytes);
     } finally {
-      this.#flows.delete(queue);
+      this.#flows.unsubscribe(subscriber);
     }
   }
 }

@@ -1,17 +1,9 @@
 /** Flow events as the kernel writes them, turned into what subscribers get. Pure. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Filterable, FlowFields } from "../../shared/flows/flow_fields.ts";
 import { FlowEventCodec, FlowEventLayout } from "../../shared/gen/abi.ts";
-import {
-  type FlowEventSchema,
-  IPVersion,
-  PolicyAction,
-} from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import type { Filterable } from "./fan_out.ts";
+import { IPVersion } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import type { PodNames, RuleNames } from "./names.ts";
-
-/** What subscribers get. */
-export type FlowMessage = MessageInitShape<typeof FlowEventSchema>;
 
 /** What is joined to an event. */
 export interface FlowContext {
@@ -29,7 +21,7 @@ export function filterableAt(view: DataView, offset: number): Filterable {
   return {
     srcIdentity: view.getUint32(offset + FlowEventLayout.srcIdentity, true),
     dstIdentity: view.getUint32(offset + FlowEventLayout.dstIdentity, true),
-    denied: view.getUint8(offset + FlowEventLayout.verdict) === PolicyAction.DENY,
+    verdict: view.getUint8(offset + FlowEventLayout.verdict),
   };
 }
 
@@ -38,7 +30,7 @@ export function flowMessageAt(
   view: DataView,
   offset: number,
   { pods, rules, wallOffsetNs }: FlowContext,
-): FlowMessage {
+): FlowFields {
   const { isReply, ...event } = FlowEventCodec.read(view, offset);
   const source = pods.find(event.srcIp, event.srcIdentity);
   const destination = pods.find(event.dstIp, event.dstIdentity);

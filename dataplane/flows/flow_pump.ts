@@ -1,19 +1,19 @@
 /** Moves flow events from the kernel's ring to the subscribers. */
 
 import { setImmediate, setTimeout } from "node:timers/promises";
+import { FlowFanOut } from "../../shared/flows/fan_out.ts";
+import type { FlowFilter } from "../../shared/flows/flow_fields.ts";
+import type { FlowSubscriber } from "../../shared/flows/flow_group.ts";
 import type { RingBuffer } from "../../shared/ffi/bpf.ts";
 import { CLOCK_MONOTONIC, CLOCK_REALTIME, clockGettime } from "../../shared/ffi/sys.ts";
 import { getLogger } from "../../shared/log.ts";
-import type { FanOut } from "./fan_out.ts";
-import { filterableAt, FLOW_EVENT_BYTES, type FlowMessage, flowMessageAt } from "./flow_event.ts";
+import { filterableAt, FLOW_EVENT_BYTES, flowMessageAt } from "./flow_event.ts";
 import type { PodNames, RuleNames } from "./names.ts";
-import type { FlowFilter, Subscriber } from "./subscriber.ts";
 
 /** What a pump works on; all of it stays the caller's but the ring. */
 export interface FlowPumpOptions {
   /** Closed by `stop`. */
   readonly ring: RingBuffer;
-  readonly fanOut: FanOut<FlowMessage>;
   readonly pods: PodNames;
   readonly rules: RuleNames;
   /** Events that the kernel could not put into the ring, since it was made. @throws SysError */
@@ -32,6 +32,7 @@ const log = getLogger("dataplane/flows");
 /** Reads the ring until it is stopped. */
 export class FlowPump {
   readonly #options: FlowPumpOptions;
+  readonly #fanOut = new FlowFanOut();
   #received = 0n;
   #lostBefore: bigint;
   #stopped = false;
@@ -49,15 +50,14 @@ export class FlowPump {
   }
 
   /** A new reader, or undefined when there are too many. What was lost before it came is not its loss. @throws SysError */
-  subscribe(filter: FlowFilter): Subscriber<FlowMessage> | undefined {
-    const { fanOut, readLost } = this.#options;
-    if (fanOut.size === 0) this.#lostBefore = readLost();
-    return fanOut.subscribe(filter);
+  subscribe(filter: FlowFilter): FlowSubscriber | undefined {
+    if (this.#fanOut.size === 0) this.#lostBefore = this.#options.readLost();
+    return this.#fanOut.subscribe(filter);
   }
 
   /** Forgets a reader and ends its loop. */
-  unsubscribe(subscriber: Subscriber<FlowMessage>): void {
-    this.#options.fanOut.unsubscribe(subscriber);
+  unsubscribe(subscriber: FlowSubscriber): void {
+    this.#fanOut.unsubscribe(subscriber);
   }
 
   /** Begins to read, on this thread; waiting happens on another. */
@@ -68,7 +68,7 @@ export class FlowPump {
   /** Ends the subscribers' streams and waits until the ring is closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#options.fanOut.close();
+    this.#fanOut.close();
     this.#options.ring.close();
     await this.#done;
   }
@@ -84,13 +84,15 @@ export class FlowPump {
   }
 
   #readBatch(): number {
-    const { ring, fanOut, pods, rules } = this.#options;
+    const { ring, pods, rules } = this.#options;
+    const fanOut = this.#fanOut;
     if (fanOut.size > 0) this.#reportLost();
     const wallOffsetNs = clockGettime(CLOCK_REALTIME) - clockGettime(CLOCK_MONOTONIC);
     const context = { pods, rules, wallOffsetNs };
     const count = ring.consume((view, offset, length) => {
       if (fanOut.size === 0 || length !== FLOW_EVENT_BYTES) return;
-      fanOut.publish(filterableAt(view, offset), () => flowMessageAt(view, offset, context));
+      if (!fanOut.wanted(filterableAt(view, offset))) return;
+      fanOut.publish(flowMessageAt(view, offset, context));
     }, BATCH);
     this.#received += BigInt(count);
     return count;
@@ -98,7 +100,7 @@ export class FlowPump {
 
   #reportLost(): void {
     const lost = this.#options.readLost();
-    if (lost > this.#lostBefore) this.#options.fanOut.addLost(Number(lost - this.#lostBefore));
+    if (lost > this.#lostBefore) this.#fanOut.addLost(Number(lost - this.#lostBefore));
     this.#lostBefore = lost;
   }
 }

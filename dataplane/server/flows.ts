@@ -1,13 +1,13 @@
 /** StreamFlows. */
 
+import { MOST_SUBSCRIBERS } from "../../shared/flows/fan_out.ts";
 import type {
   DataplaneControl,
   StreamFlowsRequest,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
 import { resourceExhausted } from "../../shared/rpc/errors.ts";
 import type { CallContext, ServiceImpl } from "../../shared/rpc/server.ts";
-import { MOST_SUBSCRIBERS } from "../flows/fan_out.ts";
-import type { FlowMessage } from "../flows/flow_event.ts";
 import type { Dataplane } from "./dataplane.ts";
 
 /** The handler of StreamFlows. */
@@ -21,7 +21,7 @@ async function* streamFlows(
   { flows }: Dataplane,
   { identityFilter, dropsOnly }: StreamFlowsRequest,
   { signal }: CallContext,
-): AsyncGenerator<FlowMessage> {
+): AsyncGenerator<EncodedMessages> {
   const subscriber = flows.subscribe({ identity: identityFilter, dropsOnly });
   if (subscriber === undefined) {
     throw resourceExhausted(`${MOST_SUBSCRIBERS} streams of flows are open already`);
@@ -30,9 +30,7 @@ async function* streamFlows(
   signal.addEventListener("abort", leave, { once: true });
   try {
     if (signal.aborted) return;
-    for await (const { event, lostBefore } of subscriber) {
-      yield lostBefore === 0 ? event : { ...event, lostEvents: BigInt(lostBefore) };
-    }
+    for await (const { bytes } of subscriber) yield new EncodedMessages(bytes);
   } finally {
     signal.removeEventListener("abort", leave);
     leave();

@@ -78,15 +78,16 @@ class Call {
     signal?.addEventListener("abort", this.#onAbort);
   }
 
-  /** Sends the request and gives the messages as they come. */
-  async *messages(channel: Channel, request: Uint8Array): AsyncGenerator<Uint8Array> {
+  /** Sends the request and gives the messages as they come, those together that came together. */
+  async *messages(channel: Channel, request: Uint8Array): AsyncGenerator<Uint8Array[]> {
     const decoder = new MessageDecoder("answer", this.#options.maxMessageBytes);
     try {
       const stream = await Promise.race([this.#open(channel), this.#interrupted]);
       // Not waited for: the server may answer before it has read all. A failure shows when reading.
       stream.write(encodeMessage(request), true).catch(() => {});
       for (let chunk = await stream.read(); chunk !== undefined; chunk = await stream.read()) {
-        yield* decoder.push(chunk);
+        const messages = decoder.push(chunk);
+        if (messages.length > 0) yield messages;
       }
     } catch (error) {
       throw this.#status?.error ?? asRpcError(error);
@@ -137,14 +138,14 @@ function asRpcError(error: unknown): RpcError {
 
 /**
  * Makes a call.
- * @returns the answer's messages; the call ends with the iteration
+ * @returns the answer's messages, those together that came together; the call ends with the iteration
  * @throws {RpcError} while iterating, for every status but OK
  */
 export async function* callMessages(
   channel: Channel,
   request: Uint8Array,
   options: CallOptions,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array[]> {
   if (options.signal?.aborted) throw new RpcError(RpcCode.CANCELLED, "cancelled by the caller");
   yield* new Call(options).messages(channel, request);
 }

@@ -6,6 +6,7 @@ import {
   fromBinary,
   toBinary,
 } from "@bufbuild/protobuf";
+import { EncodedMessages } from "./encoded_messages.ts";
 import { invalidArgument, RpcCode, RpcError, toRpcError, unavailable } from "./errors.ts";
 import type { ServerCall } from "./server_call.ts";
 import type { AnyHandler } from "./service.ts";
@@ -90,7 +91,8 @@ class ServedMethod {
       for (;;) {
         const next = await call.unlessAborted(source.next());
         if (next.done) return;
-        await call.send(this.#encode(next.value));
+        if (next.value instanceof EncodedMessages) await call.sendFramed(next.value.bytes);
+        else await call.send(this.#encode(next.value));
       }
     } finally {
       // Without waiting: a handler that hangs must not hold the call.

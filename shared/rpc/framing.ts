@@ -35,25 +35,33 @@ export class MessageDecoder {
    * @throws {RpcError} RESOURCE_EXHAUSTED for a message above the limit; UNIMPLEMENTED for a compressed
    *     one
    */
-  *push(chunk: Uint8Array): Generator<Uint8Array> {
+  push(chunk: Uint8Array): Uint8Array[] {
     this.#chunks.push(chunk);
     this.#pendingBytes += chunk.length;
-    for (;;) {
-      if (this.#pendingBytes < HEADER_BYTES) return;
-      const frameBytes = HEADER_BYTES + this.#messageBytes(this.#peekHeader());
-      if (this.#pendingBytes < frameBytes) return;
-      const bytes = this.#joined();
-      this.#pendingBytes -= frameBytes;
-      this.#chunks = this.#pendingBytes > 0 ? [bytes.subarray(frameBytes)] : [];
-      yield bytes.subarray(HEADER_BYTES, frameBytes);
+    const messages: Uint8Array[] = [];
+    if (this.#pendingBytes < HEADER_BYTES) return messages;
+    // A long message is joined only when it is complete.
+    const first = this.#messageBytes(this.#peekHeader(), 0);
+    if (this.#pendingBytes < HEADER_BYTES + first) return messages;
+    const bytes = this.#joined();
+    let at = 0;
+    while (at + HEADER_BYTES <= bytes.length) {
+      const end = at + HEADER_BYTES + this.#messageBytes(bytes, at);
+      if (end > bytes.length) break;
+      messages.push(bytes.subarray(at + HEADER_BYTES, end));
+      at = end;
     }
+    this.#pendingBytes = bytes.length - at;
+    this.#chunks = this.#pendingBytes > 0 ? [bytes.subarray(at)] : [];
+    return messages;
   }
 
-  #messageBytes(header: Uint8Array): number {
-    if (header[0] !== 0) {
+  #messageBytes(bytes: Uint8Array, at: number): number {
+    if (bytes[at] !== 0) {
       throw new RpcError(RpcCode.UNIMPLEMENTED, `the ${this.#what} is compressed`);
     }
-    const length = new DataView(header.buffer, header.byteOffset).getUint32(1);
+    const length = (bytes[at + 1]! << 24 | bytes[at + 2]! << 16 | bytes[at + 3]! << 8 |
+      bytes[at + 4]!) >>> 0;
     if (length > this.#maxMessageBytes) {
       throw new RpcError(
         RpcCode.RESOURCE_EXHAUSTED,
@@ -68,7 +76,7 @@ export class MessageDecoder {
     return first !== undefined && first.length >= HEADER_BYTES ? first : this.#joined();
   }
 
-  /** All pending bytes as one chunk; a long message is joined only when it is complete. */
+  /** All pending bytes as one chunk. */
   #joined(): Uint8Array {
     const only = this.#chunks[0];
     if (this.#chunks.length === 1 && only !== undefined) return only;

@@ -72,7 +72,12 @@ export class ServerCall {
    * @throws {RpcError} when the call is aborted first
    */
   send(message: Uint8Array): Promise<void> {
-    return this.unlessAborted(this.#write(message));
+    return this.sendFramed(encodeMessage(message));
+  }
+
+  /** As {@linkcode send}, for messages that have their headers. @throws {RpcError} */
+  sendFramed(frames: Uint8Array): Promise<void> {
+    return this.unlessAborted(this.#write(frames));
   }
 
   /** Ends the call with a status. */
@@ -90,11 +95,11 @@ export class ServerCall {
     return this.unlessAborted(this.#stream.read());
   }
 
-  #write(message: Uint8Array): Promise<void> {
+  #write(frames: Uint8Array): Promise<void> {
     if (!this.#headersSent) {
       this.#headersSent = true;
       this.#stream.sendHeaders(RESPONSE_HEADERS);
     }
-    return this.#stream.write(encodeMessage(message));
+    return this.#stream.write(frames);
   }
 }

@@ -6,6 +6,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { EncodedMessages } from "./encoded_messages.ts";
 
 /** What a handler knows of its call beside the request. */
 export interface CallContext {
@@ -15,16 +16,19 @@ export interface CallContext {
 
 type Awaitable<T> = T | Promise<T>;
 
+/** One message of a stream, or several that are encoded already. */
+type Answer<O extends DescMessage> = MessageInitShape<O> | EncodedMessages;
+
 type Handler<M> = M extends
   { methodKind: infer K; input: infer I extends DescMessage; output: infer O extends DescMessage }
   ? K extends "unary"
     ? (request: MessageShape<I>, context: CallContext) => Awaitable<MessageInitShape<O>>
   : K extends "server_streaming"
-    ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<MessageInitShape<O>>
+    ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<Answer<O>>
   : K extends "bidi_streaming" ? (
       requests: AsyncIterable<MessageShape<I>>,
       context: CallContext,
-    ) => AsyncIterable<MessageInitShape<O>>
+    ) => AsyncIterable<Answer<O>>
   : never
   : never;
 

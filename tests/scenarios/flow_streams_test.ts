@@ -19,7 +19,7 @@ import { FlowLog } from "./flow_log.ts";
 import { scenario } from "./scenario.ts";
 
 /** More events than all buffers between kernel and reader hold. */
-const FLOOD = 20_000;
+const FLOOD = 80_000;
 /** So many at once, then a question to the dataplane. */
 const BURST = 2000;
 const ECHOED = 50_000;
