@@ -15,7 +15,7 @@ import { icmpEcho, sctp, tcp, type TransportLayer, udp } from "../../shared/test
 import { PacketReceiver, sendPacket } from "../../shared/testing/sockets.ts";
 import { FlowLog } from "../scenarios/flow_log.ts";
 import { NODE, OUTSIDE, parseService, type PartyName, PODS, type Service } from "./cast.ts";
-import type { Verdict } from "./model.ts";
+import type { RawPolicy, Verdict } from "./model.ts";
 import type { World } from "./table.ts";
 
 /** Somebody who sends or receives. */
@@ -30,7 +30,10 @@ export interface Fate {
   readonly rule: string;
 }
 
-/** Its policy says which world is in force: a set of policies comes whole or not at all. */
+/**
+ * Its policy says which world is in force. When pods change their labels, both worlds' policies are in
+ * force for a moment: the mark isolates in one direction and the other by turns, so that both show.
+ */
 const MARK = { namespace: "mark", name: "mark", ip: "10.244.0.99" };
 const FIRST_PORT = 10_000;
 const VERDICTS: ReadonlyMap<PolicyAction, Verdict> = new Map([
@@ -107,9 +110,15 @@ export class PolicyNode {
 
   /** Puts other objects into the manifests folder, in one file, and waits until they are in force. */
   async enter(world: World): Promise<void> {
-    const mark = `set-${++this.#worlds}`;
-    await this.#node.writeManifest("world.yaml", manifest(world, mark));
-    const current = `${MARK.namespace}/${mark}:`;
+    const number = ++this.#worlds;
+    const policyType = number % 2 === 0 ? "Ingress" : "Egress";
+    const mark: RawPolicy = {
+      metadata: { namespace: MARK.namespace, name: `world-${number}` },
+      spec: { podSelector: {}, policyTypes: [policyType] },
+    };
+    const policies = [...world.policies, mark];
+    await this.#node.writeManifest("world.yaml", manifest({ ...world, policies }));
+    const current = `${MARK.namespace}/world-${number}:`;
     await this.#node.untilRules((rules) => {
       const marks = rules.filter((rule) => rule.startsWith(`${MARK.namespace}/`));
       return marks.length === 1 && marks[0]?.startsWith(current) === true;
@@ -180,13 +189,12 @@ function textOf(src: string, dst: string, payload: Uint8Array): string {
 }
 
 /** All objects of a world in one YAML file; JSON is YAML. */
-function manifest({ policies, pods, namespaces }: World, mark: string): string {
+function manifest({ policies, pods, namespaces }: World): string {
   const fromManifest = (pod: { namespace: string; name: string }) =>
     PODS.some(({ namespace, name, labelsFrom }) =>
       labelsFrom === "manifest" && namespace === pod.namespace && name === pod.name
     );
   const networkPolicy = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" };
-  const metadata = { namespace: MARK.namespace, name: mark };
   const objects = [
     ...Object.entries(namespaces).map(([name, labels]) => ({
       apiVersion: "v1",
@@ -205,7 +213,6 @@ function manifest({ policies, pods, namespaces }: World, mark: string): string {
       },
     })),
     ...policies.map((policy) => ({ ...networkPolicy, ...policy })),
-    { ...networkPolicy, metadata, spec: { podSelector: {} } },
   ];
   return objects.map((object) => JSON.stringify(object)).join("\n---\n");
 }
