@@ -11,6 +11,7 @@
 #include "lib/forward.h"
 #include "lib/fragment.h"
 #include "lib/maps.h"
+#include "lib/merge.h"
 #include "lib/packet.h"
 #include "lib/policy.h"
 #include "lib/verdict.h"
@@ -177,4 +178,12 @@ int collect_garbage(struct collect_args *args)
 	args->ktime_ns = bpf_ktime_get_ns();
 	args->jiffies = bpf_jiffies64();
 	return args->scan ? collect(args) : 0;
+}
+
+/* ---- Taking over from an older layout. Run by the dataplane daemon for each connection: see lib/merge.h. ---- */
+
+SEC("syscall")
+int merge_connection(struct merge_args *args)
+{
+	return (int)merge(args);
 }

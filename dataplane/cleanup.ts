@@ -81,9 +81,10 @@ function detachFilters(pinDir: string): string[] {
   return lines;
 }
 
-function removePins(pinDir: string, { maps, programs }: PinListing): string[] {
-  const files = [...programs.map(({ file }) => file), ...maps];
+function removePins(pinDir: string, { maps, programs, seals }: PinListing): string[] {
+  const files = [...programs, ...maps].map(({ file }) => file);
   for (const file of files) unlink(`${pinDir}/${file}`);
+  for (const { file } of seals) rmdir(`${pinDir}/${file}`);
   return files.map((file) => `removed ${pinDir}/${file}`);
 }
 

@@ -21,7 +21,7 @@ import { PodIfacesMap } from "./maps/pod_ifaces.ts";
 import { PoliciesMap } from "./maps/policies.ts";
 import { PolicyShapesMap } from "./maps/policy_shapes.ts";
 import { Attachments, type AttachMode } from "./programs/attachments.ts";
-import { KernelObjects, removeOldPrograms } from "./programs/kernel_objects.ts";
+import { KernelObjects } from "./programs/kernel_objects.ts";
 import { ConfigStore } from "./reconcile/config_store.ts";
 import { EndpointStore } from "./reconcile/endpoint_store.ts";
 import { PolicyStore } from "./reconcile/policy_store.ts";
@@ -54,7 +54,8 @@ export interface Daemon {
 /**
  * Adopts what is pinned, loads what is not, and serves.
  *
- * @throws LockedError, PinDirError, ListenError, VerifierError, PinMismatchError, SysError
+ * @throws LockedError, PinDirError, ListenError, VerifierError, PinMismatchError, NewerLayoutError, MigrationError,
+ *   SysError
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const start = performance.now();
@@ -66,8 +67,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   );
   const links = stack.use(RtnetlinkSocket.openIn());
   const dataplane = await assemble(objects, links, options, stack);
-  const adopted = await dataplane.attachments.adopt();
-  removeOldPrograms(pinDir, objects.objectHash);
+  const adopted = await objects.takeOver(pinDir, () => dataplane.attachments.adopt());
   startCollector(dataplane, stack);
   const server = createServer(dataplane);
   await server.listenUnix(socket);

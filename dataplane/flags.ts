@@ -149,7 +149,8 @@ export function helpText(memoryBytes: number): string {
     ...rows.map(([flag, text]) => `  ${flag.padEnd(width)}  ${text}`),
     "",
     "Sizes hold for tables that are made anew; pinned ones keep theirs until --cleanup.",
-    "Exit codes: 0 done, 1 failed, 2 bad command line, 3 the machine lacks something.",
+    "Exit codes: 0 done, 1 failed, 2 bad command line, 3 the machine lacks something,",
+    "4 the pinned maps are of a newer layout than this program knows (nothing was changed).",
     "",
   ].join("\n");
 }

@@ -6,10 +6,13 @@ import { cleanUp } from "./cleanup.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { FlagError, type Flags, helpText, parseFlags } from "./flags.ts";
 import { LockedError, PinDirError } from "./lock.ts";
+import { NewerLayoutError } from "./migration/layouts.ts";
+import { MigrationError } from "./migration/map_transfer.ts";
 import { missing, readMachineFacts } from "./preflight.ts";
+import { PinMismatchError } from "./programs/kernel_objects.ts";
 
 /** Exit codes, as the help page lists them. */
-const EXIT = { DONE: 0, FAILED: 1, BAD_FLAGS: 2, MACHINE_LACKS: 3 } as const;
+const EXIT = { DONE: 0, FAILED: 1, BAD_FLAGS: 2, MACHINE_LACKS: 3, NEWER_MAPS: 4 } as const;
 
 const log = getLogger("dataplane");
 
@@ -67,6 +70,14 @@ function report(error: unknown): number {
   if (error instanceof PinDirError) {
     log.error(error.message);
     return EXIT.MACHINE_LACKS;
+  }
+  if (error instanceof NewerLayoutError) {
+    log.error(error.message);
+    return EXIT.NEWER_MAPS;
+  }
+  if (error instanceof MigrationError || error instanceof PinMismatchError) {
+    log.error(error.message);
+    return EXIT.FAILED;
   }
   log.error("failed", { error });
   return EXIT.FAILED;

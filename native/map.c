@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <string.h>
+#include <unistd.h>
 
 struct nv_map_info {
 	char name[16];
@@ -13,8 +14,11 @@ struct nv_map_info {
 	uint32_t value_size;
 	uint32_t max_entries;
 	uint32_t flags;
+	uint32_t btf_id;
+	uint32_t btf_key_type_id;
+	uint32_t btf_value_type_id;
 };
-_Static_assert(sizeof(struct nv_map_info) == 40, "shared with map.ts");
+_Static_assert(sizeof(struct nv_map_info) == 52, "shared with map.ts");
 
 /* inner_fd: the shape of the values of a map-in-map, or -1. */
 NV_API int32_t nv_map_create(uint32_t type, const char *name, uint32_t key_size,
@@ -43,7 +47,24 @@ NV_API int32_t nv_map_info(int32_t fd, struct nv_map_info *out)
 	out->value_size = info.value_size;
 	out->max_entries = info.max_entries;
 	out->flags = info.map_flags;
+	out->btf_id = info.btf_id;
+	out->btf_key_type_id = info.btf_key_type_id;
+	out->btf_value_type_id = info.btf_value_type_id;
 	return 0;
+}
+
+/* Copies the types of that id as far as there is room. Returns how many bytes there are. */
+NV_API int32_t nv_btf_data(uint32_t id, void *out, uint32_t room)
+{
+	struct bpf_btf_info info = { .btf = (uintptr_t)out, .btf_size = room };
+	uint32_t size = sizeof(info);
+	int error, fd = bpf_btf_get_fd_by_id(id);
+
+	if (fd < 0)
+		return fd;
+	error = bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	return error ? error : (int32_t)info.btf_size;
 }
 
 NV_API int32_t nv_map_by_id(uint32_t id)

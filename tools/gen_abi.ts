@@ -3,13 +3,13 @@
  * Usage: deno run -A tools/gen_abi.ts [OBJECT [OUTPUT]]
  */
 import { join } from "node:path";
-import { Btf } from "./abi/btf.ts";
+import { Btf } from "../shared/btf/btf.ts";
 import { emit } from "./abi/emit.ts";
 import { select } from "./abi/select.ts";
 
 /** The module for an object's types. @throws ObjectFormatError */
 export function generateAbi(elf: Uint8Array): string {
-  const btf = new Btf(elf);
+  const btf = Btf.ofObject(elf);
   return emit(btf, select(btf));
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Codec } from "../shared/gen/abi.ts";
 import { compileC } from "../shared/ffi/bpf/testdata/compile.ts";
-import { ObjectFormatError } from "./abi/elf.ts";
+import { ObjectFormatError } from "../shared/btf/elf.ts";
 import { generateAbi } from "./gen_abi.ts";
 
 /** An object with one map of these types, and what else is told to be kept. */

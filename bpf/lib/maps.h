@@ -2,7 +2,7 @@
  *
  * These structs are the one source of the layouts: shared/gen/abi.ts is generated from their BTF. IPv4 addresses
  * are numbers, a.b.c.d = a<<24|b<<16|c<<8|d, and ports are in host order, unless a name ends in _be.
- * A map is pinned as <pin dir>/<NAME>_v<version>; a changed struct gets a new version and a migration.
+ * A map is pinned as <pin dir>/<NAME>_v<LAYOUT_VERSION>.
  *
  * Who writes what. User space (the dataplane daemon) owns ENDPOINTS, POD_IFACES*, POLICIES, POLICY_SHAPES,
  * CIDR_IDENTITIES, CONFIG and DATAPATH_STATE; the programs only read them. The programs own CONNTRACK, FRAGMENTS,
@@ -21,6 +21,12 @@
 
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
+
+/* Of all maps together: a change of any key, value, type or fixed size of a map, or of struct flow_event, makes it one
+ * more. A starting dataplane takes over the maps of older layouts member by member (dataplane/migration), which needs
+ * no code here as long as members keep their names and what they mean.
+ */
+enum layout { LAYOUT_VERSION = 1 };
 
 /* ---- Endpoints ---- */
 
@@ -412,12 +418,20 @@ struct collect_args {
 	__u32 scan;		/* in: 0 reads the clocks only */
 };
 
+/* Context of the program merge_connection (SEC("syscall")). */
+struct merge_args {
+	struct conntrack_key key;
+	struct conntrack_value value;
+};
+
 /* Types that user space reads though no map's key or value is of them: what stands here comes into the BTF, and so into
  * shared/gen/abi.ts (tools/gen_abi.ts). The section is not loaded.
  */
 struct {
 	struct flow_event flow_event;
 	struct collect_args collect_args;
+	struct merge_args merge_args;
+	enum layout layout;
 	enum policy_kind policy_kind;
 	enum policy_absent policy_absent;
 	enum timeout_class timeout_class;

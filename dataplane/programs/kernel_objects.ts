@@ -1,16 +1,30 @@
 /** Maps and programs in the kernel: those that are pinned are adopted, the rest is loaded. */
 
-import { BpfMap, BpfObject, BpfProgram, type MapSpec } from "../../shared/ffi/bpf.ts";
+import { BpfMap, BpfObject, BpfProgram, type MapSpec, MapType } from "../../shared/ffi/bpf.ts";
 import { isErrno } from "../../shared/ffi/errno.ts";
 import { unlink } from "../../shared/ffi/files.ts";
 import { getLogger } from "../../shared/log.ts";
+import { sortLayouts } from "../migration/layouts.ts";
+import { layoutText, MapLayouts } from "../migration/map_layout.ts";
+import { Migration, removeScratch } from "../migration/migration.ts";
+import { OlderMaps } from "../migration/older_maps.ts";
 import type { Sizes } from "../sizes.ts";
-import { listPins, mapPin, PROGRAM_NAMES, type ProgramName, programPin } from "./pins.ts";
+import {
+  LAYOUT_VERSION,
+  listPins,
+  mapPin,
+  PROGRAM_NAMES,
+  type ProgramName,
+  programPin,
+} from "./pins.ts";
 
 const log = getLogger("dataplane/load");
 
 /** The kernel keeps so many characters of a map's name. */
 const KERNEL_NAME_LENGTH = 15;
+
+/** What an older map held must find room in the new one. */
+const SIZED: ReadonlySet<number> = new Set([MapType.HASH, MapType.LRU_HASH, MapType.LPM_TRIE]);
 
 /** A pinned map is not what this program needs. */
 export class PinMismatchError extends Error {
@@ -39,30 +53,37 @@ export class KernelObjects implements Disposable {
   readonly objectHash: string;
   /** Whether the programs were there already. */
   readonly adopted: boolean;
+  /** What is to be done before and after the hooks change over, when maps of an older layout are pinned. */
+  readonly migration: Migration | undefined;
 
   private constructor(
     maps: ReadonlyMap<string, BpfMap>,
     programs: Readonly<Record<ProgramName, BpfProgram>>,
     objectHash: string,
     adopted: boolean,
+    migration: Migration | undefined,
   ) {
     this.#maps = maps;
     this.#programs = programs;
     this.objectHash = objectHash;
     this.adopted = adopted;
+    this.migration = migration;
   }
 
   /**
    * Opens what is pinned, loads and pins what is not. A process that dies in between leaves pins that the
-   * next call goes on from: maps are pinned before the programs that use them.
+   * next call goes on from: maps are pinned before the programs that use them. Maps of an older layout are
+   * copied (`migration`), and those of a newer one left alone.
    *
    * @param pinDir An existing directory on a bpf file system.
    * @param elf The object.
    * @param sizes Of maps that are made now; pinned ones keep theirs.
-   * @throws PinMismatchError, VerifierError, SysError
+   * @throws NewerLayoutError, MigrationError, PinMismatchError, VerifierError, SysError
    */
   static async open(pinDir: string, elf: Uint8Array, sizes: Sizes): Promise<KernelObjects> {
     const objectHash = await hashOf(elf);
+    const layouts = sortLayouts(pinDir, listPins(pinDir), LAYOUT_VERSION);
+    removeScratch(pinDir, layouts.scratch);
     using stack = new DisposableStack();
     using object = BpfObject.open(elf, { name: "datapath" });
     const specs = object.maps().filter((name) => !name.includes(".")).map((name) =>
@@ -76,10 +97,32 @@ export class KernelObjects implements Disposable {
     const adopted = maps.size === specs.length
       ? adoptPrograms(pinDir, objectHash, maps, stack)
       : undefined;
+    if (adopted !== undefined && !layouts.migrates) {
+      stack.move();
+      return new KernelObjects(maps, adopted, objectHash, true, undefined);
+    }
+    const mapLayouts = new MapLayouts(elf);
+    checkLayouts(pinDir, mapLayouts, specs, maps);
+    using older = new OlderMaps(pinDir, mapLayouts, layouts);
+    for (const spec of specs) {
+      const shared = maps.has(spec.name) ? undefined : older.share(spec);
+      if (shared !== undefined) maps.set(spec.name, stack.use(shared));
+    }
     const programs = adopted ??
-      load({ object, pinDir, objectHash, specs, maps, sizes, stack });
+      load({ object, pinDir, objectHash, specs, maps, older, sizes, stack });
+    const migration = layouts.migrates
+      ? stack.use(
+        new Migration({
+          pinDir,
+          sealed: layouts.truth === LAYOUT_VERSION,
+          transfers: older.transfers(specs, maps),
+          merge: programs.merge_connection,
+        }),
+      )
+      : undefined;
+    migration?.fillOwned();
     stack.move();
-    return new KernelObjects(maps, programs, objectHash, adopted !== undefined);
+    return new KernelObjects(maps, programs, objectHash, adopted !== undefined, migration);
   }
 
   /** A map by its name in maps.h; stays this object's. @throws MissingMapError */
@@ -94,8 +137,24 @@ export class KernelObjects implements Disposable {
     return this.#programs[name];
   }
 
+  /**
+   * Has the hooks use these programs, by way of the migration if there is one to be done.
+   *
+   * @param changeOver Puts the programs on all hooks that have an earlier one's.
+   * @returns What that returns.
+   * @throws SysError
+   */
+  async takeOver<T>(pinDir: string, changeOver: () => Promise<T>): Promise<T> {
+    this.migration?.seal();
+    const result = await changeOver();
+    await this.migration?.finish();
+    removeOldPrograms(pinDir, this.objectHash);
+    return result;
+  }
+
   /** Closes all descriptors. */
   [Symbol.dispose](): void {
+    this.migration?.[Symbol.dispose]();
     for (const map of this.#maps.values()) map.close();
     for (const name of PROGRAM_NAMES) this.#programs[name].close();
   }
@@ -163,6 +222,25 @@ function shapeText({ type, keySize, valueSize, flags }: Omit<MapSpec, "name">): 
   return `type ${type}, key ${keySize}, value ${valueSize} bytes, flags ${flags}`;
 }
 
+/** Two builds that call different layouts by the same version would misread each other's elements. */
+function checkLayouts(
+  pinDir: string,
+  layouts: MapLayouts,
+  specs: readonly MapSpec[],
+  maps: ReadonlyMap<string, BpfMap>,
+): void {
+  for (const spec of specs) {
+    const map = maps.get(spec.name);
+    if (map === undefined) continue;
+    const found = layouts.ofPinned(spec.name, map, maps.values());
+    // Without type information there is nothing to compare but the sizes, which are right.
+    if (found.value === undefined) continue;
+    const [foundText, wantedText] = [layoutText(found), layoutText(layouts.ofObject(spec))];
+    if (foundText === wantedText) continue;
+    throw new PinMismatchError(mapPin(pinDir, spec.name), foundText, wantedText);
+  }
+}
+
 /** The pinned programs of this build, unless one is missing or uses other maps than those pinned now. */
 function adoptPrograms(
   pinDir: string,
@@ -203,17 +281,19 @@ interface LoadArguments {
   readonly specs: readonly MapSpec[];
   /** Pinned maps by name; those that are made now are added. */
   readonly maps: Map<string, BpfMap>;
+  readonly older: OlderMaps;
   readonly sizes: Sizes;
   readonly stack: DisposableStack;
 }
 
 function load(args: LoadArguments): Record<ProgramName, BpfProgram> {
-  const { object, pinDir, objectHash, specs, maps, sizes, stack } = args;
-  for (const { name } of specs) {
+  const { object, pinDir, objectHash, specs, maps, older, sizes, stack } = args;
+  for (const { name, maxEntries, type } of specs) {
     const pinned = maps.get(name);
-    const entries = wantedEntries(name, sizes);
+    const wanted = wantedEntries(name, sizes) ?? maxEntries;
+    const entries = SIZED.has(type) ? Math.max(wanted, older.entries(name)) : wanted;
     if (pinned !== undefined) object.reuseMap(name, pinned.fd);
-    else if (entries !== undefined) object.setMaxEntries(name, entries);
+    else if (entries !== maxEntries) object.setMaxEntries(name, entries);
   }
   const start = performance.now();
   object.load();

@@ -2,23 +2,35 @@
 
 import { BpfProgram, type Direction } from "../../shared/ffi/bpf.ts";
 import { listDir } from "../../shared/ffi/files.ts";
+import { Layout } from "../../shared/gen/abi.ts";
 
-/** Version of the maps' layout: a changed struct gets a new one, so that old and new never meet. */
-export const LAYOUT_VERSION = 1;
+/** The version of the maps' layout that this program knows. */
+export const { LAYOUT_VERSION } = Layout;
 
 /** Programs of the object, by the role that they have. */
-export const PROGRAM_NAMES = ["pod_egress", "pod_ingress", "collect_garbage"] as const;
+export const PROGRAM_NAMES = [
+  "pod_egress",
+  "pod_ingress",
+  "collect_garbage",
+  "merge_connection",
+] as const;
 
 /** One of {@linkcode PROGRAM_NAMES}. */
 export type ProgramName = typeof PROGRAM_NAMES[number];
 
-const MAP_PIN = /^[A-Z][A-Z0-9_]*_v\d+$/;
+const MAP_PIN = /^([A-Z][A-Z0-9_]*)_v(\d{1,9})$/;
+const SEAL = /^sealed_v(\d{1,9})$/;
 const PROGRAM_PIN = /^prog_([a-z0-9_]+)_([0-9a-f]{8})$/;
 const LINK_PIN = /^link_(\d+)_(ingress|egress)$/;
 
 /** Where a map is pinned. */
-export function mapPin(pinDir: string, map: string): string {
-  return `${pinDir}/${map}_v${LAYOUT_VERSION}`;
+export function mapPin(pinDir: string, map: string, version: number = LAYOUT_VERSION): string {
+  return `${pinDir}/${map}_v${version}`;
+}
+
+/** A folder that says, while maps of several layouts are pinned, that those of this one hold the truth. */
+export function sealPath(pinDir: string, version: number): string {
+  return `${pinDir}/sealed_v${version}`;
 }
 
 /** Where a program is pinned. @param objectHash Eight hexadecimal digits. */
@@ -29,6 +41,20 @@ export function programPin(pinDir: string, program: ProgramName, objectHash: str
 /** Where the link of a hook is pinned. */
 export function linkPin(pinDir: string, ifindex: number, direction: Direction): string {
   return `${pinDir}/link_${ifindex}_${direction}`;
+}
+
+/** A pinned map, by its file's name. */
+export interface MapPin {
+  readonly file: string;
+  readonly map: string;
+  /** Of its layout. */
+  readonly version: number;
+}
+
+/** A seal (`sealPath`), by its name. */
+export interface Seal {
+  readonly file: string;
+  readonly version: number;
 }
 
 /** A pinned program, by its file's name. */
@@ -46,7 +72,8 @@ export interface LinkPin {
 
 /** What a pin directory holds. */
 export interface PinListing {
-  readonly maps: readonly string[];
+  readonly maps: readonly MapPin[];
+  readonly seals: readonly Seal[];
   readonly programs: readonly ProgramPin[];
   readonly links: readonly LinkPin[];
   /** Names that are not ours. */
@@ -56,7 +83,8 @@ export interface PinListing {
 /** Sorts the names in a pin directory. Pure. */
 export function sortPins(names: Iterable<string>): PinListing {
   const listing = {
-    maps: [] as string[],
+    maps: [] as MapPin[],
+    seals: [] as Seal[],
     programs: [] as ProgramPin[],
     links: [] as LinkPin[],
     others: [] as string[],
@@ -64,10 +92,14 @@ export function sortPins(names: Iterable<string>): PinListing {
   for (const file of names) {
     const program = PROGRAM_PIN.exec(file);
     const link = LINK_PIN.exec(file);
+    const map = MAP_PIN.exec(file);
+    const seal = SEAL.exec(file);
     if (program?.[2] !== undefined) listing.programs.push({ file, objectHash: program[2] });
     else if (link !== null) {
       listing.links.push({ file, ifindex: Number(link[1]), direction: link[2] as Direction });
-    } else if (MAP_PIN.test(file)) listing.maps.push(file);
+    } else if (map?.[1] !== undefined) {
+      listing.maps.push({ file, map: map[1], version: Number(map[2]) });
+    } else if (seal !== null) listing.seals.push({ file, version: Number(seal[1]) });
     else listing.others.push(file);
   }
   return listing;

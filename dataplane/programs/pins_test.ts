@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { linkPin, mapPin, programPin, sortPins } from "./pins.ts";
+import { LAYOUT_VERSION, linkPin, mapPin, programPin, sealPath, sortPins } from "./pins.ts";
 
 Deno.test("pins are told apart by their names, whatever else is there", () => {
   const name = (path: string) => path.slice("/x/".length);
@@ -13,12 +13,17 @@ Deno.test("pins are told apart by their names, whatever else is there", () => {
     "policies_v1",
     "POLICIES",
     "prog_pod_egress_0123abc",
+    "sealed_v",
   ];
-  assert.deepEqual(sortPins([link, ...foreign, map, program]), {
-    maps: [map],
+  const seal = name(sealPath("/x", 3));
+  assert.deepEqual(sortPins([link, ...foreign, seal, map, program]), {
+    maps: [{ file: map, map: "POD_IFACES_MORE", version: LAYOUT_VERSION }],
+    seals: [{ file: seal, version: 3 }],
     programs: [{ file: program, objectHash: "0123abcd" }],
     links: [{ file: link, ifindex: 42, direction: "egress" }],
     others: foreign,
   });
-  for (const pin of [map, program, link]) assert.ok(!pin.includes("."), "bpffs takes no dots");
+  for (const pin of [map, program, link, seal]) {
+    assert.ok(!pin.includes("."), "bpffs takes no dots");
+  }
 });

@@ -153,6 +153,8 @@ const SYMBOLS = {
   },
   /** int32_t nv_map_info(int32_t fd, struct nv_map_info *out) */
   nv_map_info: { parameters: ["i32", "buffer"], result: "i32" },
+  /** int32_t nv_btf_data(uint32_t id, void *out, uint32_t room) */
+  nv_btf_data: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   /** int32_t nv_map_by_id(uint32_t id) */
   nv_map_by_id: { parameters: ["u32"], result: "i32" },
   /** int32_t nv_map_freeze(int32_t fd) */

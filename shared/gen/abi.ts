@@ -91,6 +91,11 @@ export const FlowLevel = {
   FLOW_LEVEL_ALL: 3,
 } as const;
 
+/** enum layout */
+export const Layout = {
+  LAYOUT_VERSION: 1,
+} as const;
+
 /** enum policy_absent */
 export const PolicyAbsent = {
   POLICY_ABSENT: 255,
@@ -743,6 +748,32 @@ export const FragmentValueCodec: Codec<FragmentValue> = codec(
     poisoned: view.getUint8(at + 12),
     icmpType: view.getUint8(at + 13),
     icmpCode: view.getUint8(at + 14),
+  }),
+);
+
+/** struct merge_args, 80 bytes */
+export interface MergeArgs {
+  readonly key: ConntrackKey;
+  readonly value: ConntrackValue;
+}
+
+/** Where the members of struct merge_args are, in bytes. */
+export const MergeArgsLayout = {
+  size: 80,
+  key: 0,
+  value: 16,
+} as const;
+
+/** Struct merge_args as bytes. */
+export const MergeArgsCodec: Codec<MergeArgs> = codec(
+  80,
+  (view, value, at) => {
+    ConntrackKeyCodec.write(view, value.key, at + 0);
+    ConntrackValueCodec.write(view, value.value, at + 16);
+  },
+  (view, at) => ({
+    key: ConntrackKeyCodec.read(view, at + 0),
+    value: ConntrackValueCodec.read(view, at + 16),
   }),
 );
 

@@ -95,6 +95,7 @@ Deno.test("shared/ffi alone touches pointers", () => {
 
 /** Code that must give the same answer anywhere: codecs, allocators, the policy compiler, value types. */
 const PURE = [
+  "shared/btf",
   "shared/gen",
   "shared/net",
   ...["ack", "address", "attribute", "constants", "family_message", "link", "message"]

@@ -1,5 +1,5 @@
 /** The text of shared/gen/abi.ts. */
-import type { Btf } from "./btf.ts";
+import type { Btf } from "../../shared/btf/btf.ts";
 import { camel, fieldOf, pascal } from "./field.ts";
 import type { Selection } from "./select.ts";
 

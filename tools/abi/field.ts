@@ -1,6 +1,7 @@
 /** One member of a struct as TypeScript: its type, how it is written and read. */
-import type { Btf, BtfMember } from "./btf.ts";
-import { ObjectFormatError } from "./elf.ts";
+import type { Btf, BtfMember } from "../../shared/btf/btf.ts";
+import { ObjectFormatError } from "../../shared/btf/elf.ts";
+import { isPadding } from "../../shared/btf/shape.ts";
 
 /** A member that TypeScript sees. */
 export interface Field {
@@ -28,7 +29,7 @@ export function pascal(name: string): string {
  * @throws ObjectFormatError when it has no TypeScript form
  */
 export function fieldOf(btf: Btf, struct: string, member: BtfMember): Field | undefined {
-  if (/^pad(_|\d*$)/.test(member.name)) return undefined;
+  if (isPadding(member.name)) return undefined;
   const unsupported = () =>
     new ObjectFormatError(`${struct}.${member.name}: no codec for its type`);
   if (member.bitFieldBits !== 0) throw unsupported();

@@ -1,5 +1,5 @@
 /** Which types of an object user space needs. */
-import type { Btf, BtfComposite, BtfEnum, BtfMember } from "./btf.ts";
+import type { Btf, BtfComposite, BtfEnum, BtfMember } from "../../shared/btf/btf.ts";
 
 type Struct = BtfComposite<"struct">;
 

@@ -31,11 +31,14 @@ export function protoStep(): Step {
   };
 }
 
-/** The generators and what they import of tools/. */
+/** The generators and what they import of tools/ and shared/btf. */
 const generatorSources = () =>
-  filesUnder(
-    "tools",
-    (path) => /^tools\/(abi\/)?[a-z_]+\.ts$/.test(path) && !path.endsWith("_test.ts"),
+  ["tools", "shared/btf"].flatMap((folder) =>
+    filesUnder(
+      folder,
+      (path) =>
+        /^(tools|tools\/abi|shared\/btf)\/[a-z_]+\.ts$/.test(path) && !path.endsWith("_test.ts"),
+    )
   );
 
 /** TypeScript of a folder, without its tests: what a page of documentation is made from. */

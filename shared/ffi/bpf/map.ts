@@ -38,7 +38,7 @@ const PER_CPU: ReadonlySet<number> = new Set([
 ]);
 
 const BATCH_ENTRIES = 4096;
-const INFO_SIZE = 40;
+const INFO_SIZE = 52;
 
 /** What the kernel knows of a map. */
 export interface MapInfo {
@@ -51,10 +51,20 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly flags: number;
+  /** Types that the map was made with (`readBtf`); undefined: without. */
+  readonly btf: MapBtf | undefined;
+}
+
+/** Which types a map's elements have. */
+export interface MapBtf {
+  readonly id: number;
+  /** 0: not told, as in a ring buffer. */
+  readonly keyTypeId: number;
+  readonly valueTypeId: number;
 }
 
 /** The shape of a map to be made. */
-export interface MapShape extends Omit<MapInfo, "id" | "flags"> {
+export interface MapShape extends Omit<MapInfo, "id" | "flags" | "btf"> {
   readonly flags?: number;
   /** For a map-in-map: a map of the shape that the values have. */
   readonly innerMapFd?: number;
@@ -97,7 +107,17 @@ function readInfo(fd: number): MapInfo {
     valueSize: word(3),
     maxEntries: word(4),
     flags: word(5),
+    btf: word(6) === 0 ? undefined : { id: word(6), keyTypeId: word(7), valueTypeId: word(8) },
   };
+}
+
+/** The types (Documentation/bpf/btf.rst of Linux) that the kernel keeps under an id. @throws SysError */
+export function readBtf(id: number): Bytes {
+  const op = `types ${id}`;
+  const size = check(op, shim().nv_btf_data(id, new Uint8Array(0), 0));
+  const bytes = new Uint8Array(size);
+  check(op, shim().nv_btf_data(id, bytes, size));
+  return bytes;
 }
 
 /** A map; owns one descriptor of it. */

@@ -1,4 +1,4 @@
-/** The BPF Type Format (Documentation/bpf/btf.rst of Linux) of an object: its C types. */
+/** The BPF Type Format (Documentation/bpf/btf.rst of Linux): the C types of an object or of a map. */
 import { elfSection, ObjectFormatError, textAt } from "./elf.ts";
 
 /** A member of a struct or union, or a variable of a section. */
@@ -56,9 +56,14 @@ const SIGNED = 1;
 export class Btf {
   readonly types: readonly BtfType[];
 
-  /** @param elf an object file @throws ObjectFormatError */
-  constructor(elf: Uint8Array) {
-    this.types = new Parser(elfSection(elf, ".BTF")).types();
+  /** @param bytes as a .BTF section and the kernel have them @throws ObjectFormatError */
+  constructor(bytes: Uint8Array) {
+    this.types = new Parser(bytes).types();
+  }
+
+  /** The types of an object file. @throws ObjectFormatError */
+  static ofObject(elf: Uint8Array): Btf {
+    return new Btf(elfSection(elf, ".BTF"));
   }
 
   /** @throws ObjectFormatError when there is no type of this id */
