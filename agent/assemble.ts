@@ -153,6 +153,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
         ...unknown.warnings,
         ...podLinkWatch.warnings,
       ],
+      isHostAddress: (ip) => hostWatch.has(ip),
       pendingDeletes: () => spool.pending,
     },
     store,

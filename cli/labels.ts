@@ -1,6 +1,7 @@
 import { DropReason, EgressAction, PolicyAction } from "../shared/gen/novanet/v1/novanet_pb.ts";
 import { FlowEventType, PolicyDirection } from "../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../shared/net/ipv4.ts";
+import type { Color } from "./output.ts";
 
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [0, "*"],
@@ -23,10 +24,15 @@ export function hasPorts(protocol: number): boolean {
   return protocol === 6 || protocol === 17 || protocol === 132;
 }
 
-/** @returns ALLOW, DENY or UNKNOWN. */
+/** @returns ALLOW, DENY, AUDIT (it passed, and enforced it would not have) or UNKNOWN. */
 export function verdictLabel(action: PolicyAction): string {
-  if (action === PolicyAction.ALLOW) return "ALLOW";
-  return action === PolicyAction.DENY ? "DENY" : "UNKNOWN";
+  return PolicyAction[action] ?? "UNKNOWN";
+}
+
+/** @returns the color of a verdict. */
+export function verdictColor(action: PolicyAction): Color {
+  if (action === PolicyAction.ALLOW) return "green";
+  return action === PolicyAction.AUDIT ? "yellow" : "red";
 }
 
 /** @returns ALLOW, DENY, SNAT or UNKNOWN. */

@@ -1,14 +1,14 @@
 import { group, merge, object, or } from "@optique/core/constructs";
 import { runParser } from "@optique/core/facade";
 import { lineBreak, type Message, message, text } from "@optique/core/message";
-import { multiple, optional, withDefault } from "@optique/core/modifiers";
+import { map, multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { InferValue, Mode, Parser } from "@optique/core/parser";
 import { argument, command, constant, flag, option } from "@optique/core/primitives";
 import { choice, integer, string } from "@optique/core/valueparser";
 import { versionLine } from "../shared/version.ts";
 import { EXIT_CODE_MEANINGS, ExitCode } from "./exit_codes.ts";
 import { FORMATS } from "./output.ts";
-import { address, namespaceName, podRef, protocol } from "./values.ts";
+import { address, namespaceName, podRef, protocol, traceEnd } from "./values.ts";
 
 /** The program's name. */
 export const PROGRAM = "novanetctl";
@@ -29,10 +29,13 @@ const globals = object("Options of every command", {
     "/run/novanet/dataplane.sock",
   ),
   output: withDefault(
-    option("-o", "--output", choice(FORMATS, { metavar: "FORMAT" }), {
-      description:
-        message`How to print. A stream is one JSON object a line or one YAML document an event.`,
-    }),
+    or(
+      option("-o", "--output", choice(FORMATS, { metavar: "FORMAT" }), {
+        description:
+          message`How to print. A stream is one JSON object a line or one YAML document an event.`,
+      }),
+      map(flag("--json", { description: message`The same as -o json.` }), () => "json" as const),
+    ),
     "table",
   ),
   watch: withDefault(
@@ -63,6 +66,8 @@ const namespaces = multiple(
     description: message`Only pods of this namespace; repeatable.`,
   }),
 );
+
+const VERDICTS = ["allow", "deny", "audit"] as const;
 
 /** Filters of flows and drops. Values of one filter are alternatives; all filters must hold. */
 const filters = object("Filters", {
@@ -95,7 +100,7 @@ const filters = object("Filters", {
     }),
   ),
   verdict: optional(
-    option("--verdict", choice(["allow", "deny"], { caseInsensitive: true, metavar: "VERDICT" }), {
+    option("--verdict", choice(VERDICTS, { caseInsensitive: true, metavar: "VERDICT" }), {
       description: message`Only with this verdict.`,
     }),
   ),
@@ -222,7 +227,51 @@ down it holds what the other one says.`,
   ),
 };
 
-const TOPICS = [...Object.keys(looks), "version", "help", "completion"];
+/** Commands that say why. */
+const reasons = {
+  trace: define(
+    "trace",
+    "Tell what would happen to a packet now, and why",
+    {
+      what:
+        `Follows a packet that opens a connection through the datapath's maps as they are now, and sends none: each step with the map entry 
+that decided it, the policy rule and the file it is written in, and the verdict. With --source-port it is the next packet of the 
+connection that has this port, if there is one. Living connections between the same ends are told too. A policy's verdict is not 
+an exit code: it is 0 when the question could be answered.`,
+      examples: [
+        "novanetctl trace --from shop/api --to shop/web --port 8080",
+        "novanetctl trace --from 198.51.100.7 --to shop/web --port 53 --protocol udp",
+        "novanetctl trace --from shop/web --to node --protocol icmp --json",
+      ],
+    },
+    object({
+      command: constant("trace"),
+      from: option("--from", traceEnd(), {
+        description:
+          message`Who sends: a pod of this node as NAME or NAMESPACE/NAME, an IPv4 address, or node.`,
+      }),
+      to: option("--to", traceEnd(), { description: message`Who receives, likewise.` }),
+      port: optional(
+        option("--port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+          description: message`Port of the receiver; tcp, udp and sctp need it.`,
+        }),
+      ),
+      protocol: withDefault(
+        option("--protocol", protocol(), {
+          description: message`Protocol, by name or number; icmp is an echo request.`,
+        }),
+        6,
+      ),
+      sourcePort: optional(
+        option("--source-port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+          description: message`Port of the sender, or the identifier of an echo request.`,
+        }),
+      ),
+    }),
+  ),
+};
+
+const TOPICS = [...Object.keys(looks), ...Object.keys(reasons), "version", "help", "completion"];
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** Of the program itself. They are commands as others are, so that they take the options of every command. */
@@ -270,6 +319,7 @@ const others = {
 const parser = merge(
   or(
     group("Look", or(looks.status, looks.flows, looks.drops, looks.metrics)),
+    group("Explain", or(reasons.trace)),
     group("List", or(looks.policy, looks.identity, looks.pods, looks.tunnels, looks.egress)),
     group("Collect", or(looks.capture, looks.sysdump)),
     group("Other", or(others.version, others.help, others.completion)),
@@ -289,7 +339,11 @@ export type GlobalOptions = InferValue<typeof globals>;
 export type OptionsOf<C extends Options["command"]> = Extract<Options, { readonly command: C }>;
 
 /** Names of the commands, in the order of docs/cli.md. */
-export const COMMAND_NAMES = [...Object.keys(looks), ...Object.keys(others)] as Parsed["command"][];
+export const COMMAND_NAMES = [
+  ...Object.keys(looks),
+  ...Object.keys(reasons),
+  ...Object.keys(others),
+] as Parsed["command"][];
 
 /** Help, version, completion or a wrong command line: all that is left to do is to print it. */
 export interface Finished {

@@ -38,9 +38,15 @@ export interface View<T> {
 }
 
 /** ANSI colors, `none` for the terminal's own. */
-export type Color = "red" | "green" | "none";
+export type Color = "red" | "green" | "yellow" | "none";
 
-const ANSI = { red: "\x1b[31m", green: "\x1b[32m", bold: "\x1b[1m", reset: "\x1b[0m" };
+const ANSI = {
+  red: "\x1b[31m",
+  green: "\x1b[32m",
+  yellow: "\x1b[33m",
+  bold: "\x1b[1m",
+  reset: "\x1b[0m",
+};
 /** Between the lines of a row that is longer than the terminal is wide. */
 const CONTINUATION = "\n    ";
 /** Columns of a terminal on which nothing needs to be saved. */
@@ -71,7 +77,7 @@ export class Printer<T> {
     );
     this.#widths = this.#columns.map(({ header, width }) => Math.max(header.length, width ?? 0));
     this.#terminal = columns ?? 0;
-    this.#colors = columns !== undefined && !options.noColor && !io.getEnv("NO_COLOR");
+    this.#colors = hasColors(io, options);
   }
 
   /** Prints a whole list: a table, or one JSON or YAML document. */
@@ -193,6 +199,36 @@ export async function printFields(
   } else {
     await new Printer(io, { ...options, noHeaders: true }, view).list(fields);
   }
+}
+
+/** One line of a text that is no table. */
+export interface TextLine {
+  readonly text: string;
+  readonly color?: Color;
+}
+
+/** Prints a text for people, or the object as one document. */
+export async function printText(
+  io: Io,
+  options: OutputOptions,
+  lines: readonly TextLine[],
+  json: JsonValue,
+): Promise<void> {
+  const { output } = options;
+  if (output === "json" || output === "yaml") {
+    await io.stdout.write(await document(output, json, indentOf(options)));
+    return;
+  }
+  const colors = hasColors(io, options);
+  const texts = lines.map(({ text, color = "none" }) => {
+    const clean = text.replaceAll(/\p{Cc}/gu, " ");
+    return colors && color !== "none" ? `${ANSI[color]}${clean}${ANSI.reset}\n` : `${clean}\n`;
+  });
+  await io.stdout.write(texts.join(""));
+}
+
+function hasColors(io: Io, { noColor }: OutputOptions): boolean {
+  return io.stdout.columns !== undefined && !noColor && !io.getEnv("NO_COLOR");
 }
 
 function indentOf({ watch }: OutputOptions): number {

@@ -4,6 +4,7 @@ import { flows } from "./commands/flows.ts";
 import { egress, identity, pods, policy, tunnels } from "./commands/lists.ts";
 import { metrics, status } from "./commands/status.ts";
 import { sysdump } from "./commands/sysdump.ts";
+import { trace } from "./commands/trace.ts";
 import { version } from "./commands/version.ts";
 import { daemonError, toCliError } from "./errors.ts";
 import { ExitCode } from "./exit_codes.ts";
@@ -63,6 +64,8 @@ async function once(options: OnceOptions, io: Io): Promise<void> {
       return await status(options, io);
     case "metrics":
       return await metrics(options, io);
+    case "trace":
+      return await trace(options, io);
     case "policy":
       return await policy(options, io);
     case "identity":

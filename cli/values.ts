@@ -3,7 +3,7 @@ import type { NonEmptyString } from "@optique/core/nonempty";
 import type { ValueParser } from "@optique/core/valueparser";
 import { Cidr } from "../shared/net/cidr.ts";
 import { Ipv4 } from "../shared/net/ipv4.ts";
-import { ipProtocolNumber } from "../shared/net/ip_protocol.ts";
+import { ipProtocolName, ipProtocolNumber } from "../shared/net/ip_protocol.ts";
 
 /** A name of a pod, perhaps with its namespace. */
 export interface PodRef {
@@ -36,6 +36,17 @@ export function podRef(): ValueParser<"sync", PodRef> {
   });
 }
 
+/** Parses one end of a packet, which stays text: a pod's name, an IPv4 address, or `node`. */
+export function traceEnd(): ValueParser<"sync", string> {
+  return valueParser("POD|IP", "pod", String, (input) => {
+    if (/^[0-9.]+$/.test(input)) return Ipv4.parse(input).toString();
+    const parts = input.split("/");
+    if (parts.length <= 2 && parts.every((part) => NAME.test(part))) return input;
+    const why = "expected NAME, NAMESPACE/NAME, an IPv4 address or node";
+    throw new Error(`Cannot parse ${JSON.stringify(input)}: ${why}`);
+  });
+}
+
 /** Parses the name of a namespace. */
 export function namespaceName(): ValueParser<"sync", string> {
   return valueParser("NAMESPACE", "default", String, (input) => {
@@ -46,7 +57,8 @@ export function namespaceName(): ValueParser<"sync", string> {
 
 /** Parses the name of an IP protocol, or its number. */
 export function protocol(): ValueParser<"sync", number> {
-  return valueParser("PROTOCOL", 6, String, (input) => {
+  const format = (number: number) => ipProtocolName(number).toLowerCase();
+  return valueParser("PROTOCOL", 6, format, (input) => {
     const number = ipProtocolNumber(input);
     if (number !== undefined) return number;
     const why = "expected tcp, udp, sctp, icmp or a number from 0 to 255";

@@ -6,9 +6,11 @@ import { parseAttachmentKey } from "../pods/requests.ts";
 import type { Attachment } from "../state/mod.ts";
 import { checkPod } from "./check_pod.ts";
 import { failingStream } from "./failing_stream.ts";
+import { firstInterface } from "./pod_ref.ts";
 import type { AgentParts } from "./parts.ts";
 import { notReadyReasons, requireStarted } from "./status.ts";
 import { sysdump } from "./sysdump.ts";
+import { tracePacket } from "./trace.ts";
 
 /** novanet.ext.v1.AgentExt. */
 export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
@@ -47,14 +49,8 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
       });
     },
     getSysdump: () => sysdump(parts),
+    tracePacket: (request) => tracePacket(parts, request),
   };
-}
-
-/** Of a pod whose sandbox was made anew while the old one is still there, the new one's. */
-function firstInterface(attachments: readonly Attachment[]): Attachment | undefined {
-  const ready = attachments.filter(({ state }) => state === "ready");
-  const newest = ready.at(-1)?.containerId;
-  return ready.find(({ containerId }) => containerId === newest);
 }
 
 function byName(a: Attachment, b: Attachment): number {

@@ -25,6 +25,8 @@ export interface AgentParts {
   readonly started: () => boolean;
   /** What on the host stands in the way, one sentence each. */
   readonly warnings: () => readonly string[];
+  /** Whether an address, as a number, is one of this node's own. */
+  readonly isHostAddress: (ip: number) => boolean;
   /** How many deferred deletions wait. */
   readonly pendingDeletes: () => number;
 }

@@ -1,8 +1,4 @@
-import {
-  type FlowEvent,
-  FlowEventSchema,
-  PolicyAction,
-} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { type FlowEvent, FlowEventSchema } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
 import { agentControl, agentDaemon } from "../agent.ts";
@@ -44,7 +40,7 @@ const COMMON: readonly Column<FlowEvent>[] = [
   {
     header: "VERDICT",
     text: (event) => labels.verdictLabel(event.verdict),
-    color: (event) => event.verdict === PolicyAction.ALLOW ? "green" : "red",
+    color: (event) => labels.verdictColor(event.verdict),
   },
   { header: "BYTES", text: (event) => String(event.bytes), width: 5 },
 ];

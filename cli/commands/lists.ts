@@ -3,7 +3,6 @@ import {
   EgressPolicyInfoSchema,
   type IdentityInfo,
   IdentityInfoSchema,
-  PolicyAction,
   type PolicyRuleInfo,
   PolicyRuleInfoSchema,
   type TunnelInfoMsg,
@@ -85,7 +84,7 @@ function policyView(labelsOf: (identity: number) => string): View<PolicyRuleInfo
       {
         header: "ACTION",
         text: ({ action }) => labels.verdictLabel(action),
-        color: ({ action }) => action === PolicyAction.ALLOW ? "green" : "red",
+        color: ({ action }) => labels.verdictColor(action),
       },
       { header: "DIRECTION", text: ({ direction }) => labels.directionLabel(direction) },
       { header: "RULE", text: ({ rule }) => labels.orDash(rule) },

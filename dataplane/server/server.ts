@@ -11,6 +11,7 @@ import { laterHandlers } from "./later.ts";
 import { listPolicyEntries, policyHandlers } from "./policies.ts";
 import { programHandlers } from "./programs.ts";
 import { statusHandlers } from "./status.ts";
+import { traceHandlers } from "./trace.ts";
 
 /** A server of all the dataplane's RPCs; it does not listen yet. */
 export function createServer(dataplane: Dataplane, options: RpcServerOptions = {}): RpcServer {
@@ -24,5 +25,9 @@ export function createServer(dataplane: Dataplane, options: RpcServerOptions = {
       ...statusHandlers(dataplane),
       ...laterHandlers,
     })
-    .add(DataplaneExt, { ...listEndpoints(dataplane), ...listPolicyEntries(dataplane) });
+    .add(DataplaneExt, {
+      ...listEndpoints(dataplane),
+      ...listPolicyEntries(dataplane),
+      ...traceHandlers(dataplane),
+    });
 }

@@ -28,6 +28,8 @@ export interface Party {
 export interface Fate {
   readonly verdict: Verdict;
   readonly rule: string;
+  /** Source port of the packet, or the identifier of an echo request. */
+  readonly srcPort: number;
 }
 
 /**
@@ -152,7 +154,7 @@ export class PolicyNode {
         assert.equal(DropReason[event.dropReason], "POLICY_DENIED", what);
         assert(!hasArrived, `${what}: dropped, they say, but it arrived`);
       } else if (!hasArrived) return undefined;
-      return { verdict: VERDICTS.get(event.verdict) ?? "deny", rule: event.rule };
+      return { verdict: VERDICTS.get(event.verdict) ?? "deny", rule: event.rule, srcPort };
     }, { intervalMs: 2, what });
   }
 

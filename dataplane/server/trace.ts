@@ -1,0 +1,103 @@
+/** TracePacket. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import type {
+  TracePacketRequest,
+  TracePacketResponseSchema,
+} from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
+import { Statistic } from "../../shared/gen/abi.ts";
+import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { ipProtocolName } from "../../shared/net/ip_protocol.ts";
+import { invalidArgument } from "../../shared/rpc/errors.ts";
+import type { ServiceImpl } from "../../shared/rpc/server.ts";
+import { connectionState } from "../trace/describe.ts";
+import { KernelView } from "../trace/kernel_view.ts";
+import { findLiving } from "../trace/living.ts";
+import { hasPorts, hasSourcePort, type TracedPacket } from "../trace/packet.ts";
+import { type HookFacts, type Step, Trail } from "../trace/trail.ts";
+import { follow, type Verdict } from "../trace/walk.ts";
+import type { Dataplane } from "./dataplane.ts";
+
+type Response = MessageInitShape<typeof TracePacketResponseSchema>;
+
+const MAX_PORT = 65_535;
+const MAX_PROTOCOL = 255;
+
+/** The handler of TracePacket. */
+export function traceHandlers(dataplane: Dataplane): ServiceImpl<typeof DataplaneExt> {
+  return { tracePacket: (request) => trace(dataplane, request) };
+}
+
+async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise<Response> {
+  const packet = checkPacket(request);
+  const view = new KernelView((name) => dataplane.objects.map(name));
+  const facts = hookFacts(dataplane);
+  const trail = new Trail(view, facts, packet);
+  const verdict = named(dataplane, follow(trail));
+  const { policyGeneration, evaluationGeneration } = view.state;
+  const asksForOthers = packet.srcPort === 0 && hasSourcePort(packet.protocol);
+  const living = asksForOthers ? await findLiving(view, packet) : { told: [], count: 0 };
+  return {
+    steps: trail.steps.map((step) => named<Step>(dataplane, step)),
+    verdict,
+    connections: living.told.map(({ srcPort, connection: { value } }) => ({
+      srcPort,
+      state: connectionState(value.state),
+      generation: value.generation,
+      current: value.generation === evaluationGeneration,
+      verdict: named(dataplane, follow(new Trail(view, facts, { ...packet, srcPort }))),
+    })),
+    connectionCount: living.count,
+    policyGeneration,
+    evaluationGeneration,
+  };
+}
+
+function hookFacts({ attachments, objects, statistics }: Dataplane): HookFacts {
+  const hooks = attachments.list();
+  const room = () => {
+    const created = statistics.read(Statistic.STATISTIC_CONNTRACK_CREATED);
+    const removed = statistics.read(Statistic.STATISTIC_CONNTRACK_REMOVED);
+    return created - removed < BigInt(objects.map("CONNTRACK").info().maxEntries);
+  };
+  return {
+    attached: (ifindex, hook) => {
+      // What the pod sends comes in at the host's end.
+      const direction = hook === PolicyDirection.EGRESS ? "ingress" : "egress";
+      return hooks.some((one) => one.ifindex === ifindex && one.direction === direction);
+    },
+    interfaceName: (ifindex) => hooks.find((one) => one.ifindex === ifindex)?.interfaceName,
+    hasRoom: room,
+  };
+}
+
+/** Fills in the rule's name. */
+function named<T extends Step | Verdict>({ rules }: Dataplane, about: T): T {
+  const { ruleId = 0 } = about;
+  return ruleId === 0 ? about : { ...about, rule: rules.get(ruleId) };
+}
+
+/** @throws RpcError INVALID_ARGUMENT */
+function checkPacket(request: TracePacketRequest): TracedPacket {
+  const { srcIp, dstIp, protocol, srcPort, dstPort } = request;
+  if (srcIp === 0) throw invalidArgument("src_ip", srcIp, "must not be 0");
+  if (dstIp === 0) throw invalidArgument("dst_ip", dstIp, "must not be 0");
+  if (protocol === 0 || protocol > MAX_PROTOCOL) {
+    throw invalidArgument("protocol", protocol, `must be from 1 to ${MAX_PROTOCOL}`);
+  }
+  const name = ipProtocolName(protocol);
+  if (!hasPorts(protocol) && dstPort !== 0) {
+    throw invalidArgument("dst_port", dstPort, `${name} has no ports`);
+  }
+  if (hasPorts(protocol) && (dstPort === 0 || dstPort > MAX_PORT)) {
+    throw invalidArgument("dst_port", dstPort, `${name} needs one from 1 to ${MAX_PORT}`);
+  }
+  if (!hasSourcePort(protocol) && srcPort !== 0) {
+    throw invalidArgument("src_port", srcPort, `${name} has no ports`);
+  }
+  if (srcPort > MAX_PORT) {
+    throw invalidArgument("src_port", srcPort, `must be at most ${MAX_PORT}`);
+  }
+  return { srcIp, dstIp, protocol, srcPort, dstPort };
+}
