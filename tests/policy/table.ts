@@ -1,10 +1,10 @@
-/** Reads the table of NetworkPolicy cases, `table/*.yaml`; README.md says how it is written. */
+/** Reads the NetworkPolicy cases of `table/` and `living/`; README.md says how they are written. */
 import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { NAMESPACES, parseService, PARTIES, type PartyName, PODS, type Service } from "./cast.ts";
 import type { ModelPod, RawPolicy, Verdict } from "./model.ts";
 
-const FOLDER = join(import.meta.dirname ?? ".", "table");
+const FOLDER = import.meta.dirname ?? ".";
 
 /** The objects that are in force during a case. */
 export interface World {
@@ -38,9 +38,22 @@ export interface PolicyCase {
   readonly probes: readonly Probe[];
 }
 
-/** A case as its file has it. */
-interface WrittenCase {
-  what: string;
+/** A connection that lives while the objects change, and what becomes of its next packet. */
+export interface LivingProbe extends Probe {
+  /** Who sends it: the one that opened the connection, or the other one. */
+  readonly sender: "source" | "target";
+}
+
+/** Connections that are opened in one world and live on in another. */
+export interface LivingCase {
+  readonly what: string;
+  readonly before: World;
+  readonly after: World;
+  readonly connections: readonly LivingProbe[];
+}
+
+/** Objects as a file has them. */
+interface WrittenWorld {
   /** `NAMESPACE/NAME` -> spec. */
   policies?: Record<string, RawPolicy["spec"]>;
   /** `NAMESPACE/NAME` of policies that have the annotation `novanet.io/mode: audit`. */
@@ -49,25 +62,48 @@ interface WrittenCase {
   labels?: Record<string, Record<string, string>>;
   /** Namespaces whose labels are others than the cast says; null: no object. */
   namespaces?: Record<string, Record<string, string> | null>;
+}
+
+/** A case as its file has it. */
+interface WrittenCase extends WrittenWorld {
+  what: string;
   /** `FROM -> TO SERVICE` -> `VERDICT by RULE`. */
   probes: Record<string, string>[];
 }
 
-const FIELDS = ["what", "policies", "audit", "labels", "namespaces", "probes"];
+/** A case of living connections as its file has it. */
+interface WrittenLiving {
+  what: string;
+  before?: WrittenWorld;
+  after?: WrittenWorld;
+  /** As probes; `FROM <- TO SERVICE`: FROM opened the connection, and TO sends the next packet. */
+  connections: Record<string, string>[];
+}
+
+const WORLD_FIELDS = ["policies", "audit", "labels", "namespaces"];
 
 /** @returns all cases in the order of the files' names. @throws {Error} for what is written wrong. */
 export function readTable(): PolicyCase[] {
-  const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name)
-    .filter((name) => name.endsWith(".yaml")).sort();
-  return files.flatMap((file) => {
-    const written = parse(Deno.readTextFileSync(join(FOLDER, file))) as WrittenCase[];
-    return written.map((one) => {
-      try {
-        return readCase(basename(file, ".yaml"), one);
-      } catch (error) {
-        throw new Error(`${file}, ${one.what}`, { cause: error });
-      }
-    });
+  return readFolder<WrittenCase, PolicyCase>("table", (written, topic) => {
+    refuseUnknown(written, ["what", "probes", ...WORLD_FIELDS]);
+    const { what, probes, ...world } = written;
+    return { topic, what, world: readWorld(world), probes: probes.map(readProbe) };
+  });
+}
+
+/** @returns all cases of living connections. @throws {Error} for what is written wrong. */
+export function readLiving(): LivingCase[] {
+  return readFolder<WrittenLiving, LivingCase>("living", (written) => {
+    refuseUnknown(written, ["what", "before", "after", "connections"]);
+    const { what, before = {}, after = {}, connections } = written;
+    refuseUnknown(before, WORLD_FIELDS);
+    refuseUnknown(after, WORLD_FIELDS);
+    return {
+      what,
+      before: readWorld(before),
+      after: readWorld(after),
+      connections: connections.map(readLivingProbe),
+    };
   });
 }
 
@@ -76,10 +112,31 @@ export function describeProbe({ from, to, service }: Probe, verdict: string, rul
   return `${from} -> ${to} ${service}: ${verdict} by ${rule}`;
 }
 
-function readCase(topic: string, written: WrittenCase): PolicyCase {
-  const unknown = Object.keys(written).filter((field) => !FIELDS.includes(field));
+function readFolder<W extends { what: string }, C>(
+  folder: string,
+  read: (written: W, topic: string) => C,
+): C[] {
+  const path = join(FOLDER, folder);
+  const files = [...Deno.readDirSync(path)].map(({ name }) => name)
+    .filter((name) => name.endsWith(".yaml")).sort();
+  return files.flatMap((file) =>
+    (parse(Deno.readTextFileSync(join(path, file))) as W[]).map((written) => {
+      try {
+        return read(written, basename(file, ".yaml"));
+      } catch (error) {
+        throw new Error(`${folder}/${file}, ${written.what}`, { cause: error });
+      }
+    })
+  );
+}
+
+function refuseUnknown(written: object, fields: readonly string[]): void {
+  const unknown = Object.keys(written).filter((field) => !fields.includes(field));
   if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(", ")}`);
-  const { what, audit = [], labels = {} } = written;
+}
+
+function readWorld(written: WrittenWorld): World {
+  const { audit = [], labels = {} } = written;
   const policies = Object.entries(written.policies ?? {}).map(([key, spec]) => {
     const [namespace = "", name = ""] = key.split("/");
     const mode = audit.includes(key) ? { annotations: { "novanet.io/mode": "audit" } } : {};
@@ -99,12 +156,7 @@ function readCase(topic: string, written: WrittenCase): PolicyCase {
       has === null ? [] : [[name, has]]
     ),
   );
-  return {
-    topic,
-    what,
-    world: { policies, pods, namespaces },
-    probes: written.probes.map(readProbe),
-  };
+  return { policies, pods, namespaces };
 }
 
 /** A pod without an object keeps the labels of its ADD. */
@@ -124,4 +176,10 @@ function readProbe(written: Record<string, string>): Probe {
   }
   const [protocol, port] = parseService(service);
   return { from, to, service, protocol, port, verdict: verdict as Verdict, rule };
+}
+
+function readLivingProbe(written: Record<string, string>): LivingProbe {
+  const [[key = "", fate = ""] = []] = Object.entries(written);
+  const probe = readProbe({ [key.replace(" <- ", " -> ")]: fate });
+  return { ...probe, sender: key.includes(" <- ") ? "target" : "source" };
 }
