@@ -1,10 +1,11 @@
 import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import { DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { POLICY_ENCODERS } from "../../shared/policies/encode.ts";
 import { createRpcClient } from "../../shared/rpc/client.ts";
 
 function connect(socketPath: string) {
   return {
-    control: createRpcClient(DataplaneControl, { socketPath }),
+    control: createRpcClient(DataplaneControl, { socketPath, encoders: POLICY_ENCODERS }),
     ext: createRpcClient(DataplaneExt, { socketPath }),
   };
 }

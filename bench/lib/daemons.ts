@@ -1,5 +1,6 @@
 import { createRpcClient, type RpcClient } from "../../shared/rpc/client.ts";
 import { DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { POLICY_ENCODERS } from "../../shared/policies/encode.ts";
 import type { RunningCommand } from "../../shared/testing/command.ts";
 import type { LabNode } from "../../shared/testing/node.ts";
 
@@ -11,6 +12,7 @@ export function dataplaneClient(node: LabNode): RpcClient<typeof DataplaneContro
   return createRpcClient(DataplaneControl, {
     socketPath: node.socket("dataplane.sock"),
     timeoutMs: 60_000,
+    encoders: POLICY_ENCODERS,
   });
 }
 

@@ -57,25 +57,40 @@ export class PodNames {
   }
 }
 
-/** Names of rules by id. Of the set before the present one they stay too, for its last events. */
+/** Rules that left and whose last events may still come. */
+const MOST_FORMER = 4096;
+
+/** Names of rules by id. Of a rule that has left, the name stays for its last events. */
 export class RuleNames {
-  #present = new Map<number, string>();
-  #previous: ReadonlyMap<number, string> = new Map();
+  readonly #present = new Map<number, string>();
+  readonly #former = new Map<number, string>();
 
   /** Replaces all names. */
   replace(names: ReadonlyMap<number, string>): void {
-    this.#previous = this.#present;
-    this.#present = new Map(names);
+    for (const id of [...this.#present.keys()]) if (!names.has(id)) this.delete(id);
+    for (const [id, name] of names) this.set(id, name);
   }
 
   /** Adds or replaces one name. */
   set(ruleId: number, name: string): void {
+    this.#former.delete(ruleId);
     this.#present.set(ruleId, name);
+  }
+
+  /** A rule is gone. */
+  delete(ruleId: number): void {
+    const name = this.#present.get(ruleId);
+    if (name === undefined) return;
+    this.#present.delete(ruleId);
+    this.#former.set(ruleId, name);
+    if (this.#former.size <= MOST_FORMER) return;
+    const [oldest] = this.#former.keys();
+    if (oldest !== undefined) this.#former.delete(oldest);
   }
 
   /** The name of a rule, or "" when nobody said it. */
   get(ruleId: number): string {
-    return this.#present.get(ruleId) ?? this.#previous.get(ruleId) ?? RESERVED.get(ruleId) ?? "";
+    return this.#present.get(ruleId) ?? this.#former.get(ruleId) ?? RESERVED.get(ruleId) ?? "";
   }
 
   /** The present names. */

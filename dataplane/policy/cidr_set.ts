@@ -18,11 +18,17 @@ export interface CidrChange {
   readonly present: boolean;
 }
 
-/** Ranges to identities. Immutable once it is built. */
+/** Ranges to add or give another identity, and ranges to take away; no range is in both. */
+export interface CidrPatch {
+  readonly upserts: CidrSet;
+  /** Their identities do not count; those that are not there are passed over. */
+  readonly deletes: CidrSet;
+}
+
+/** Ranges to identities. */
 export class CidrSet {
   /** Identity by address, one map for each prefix length. */
   readonly #byLength: readonly Map<number, number>[];
-  readonly size: number;
 
   /** @param ranges Checked ones, each at most once. */
   constructor(ranges: Iterable<readonly [address: number, prefixLen: number, identity: number]>) {
@@ -31,7 +37,21 @@ export class CidrSet {
       byLength[prefixLen]?.set(address, identity);
     }
     this.#byLength = byLength;
-    this.size = byLength.reduce((sum, map) => sum + map.size, 0);
+  }
+
+  /** How many ranges there are. */
+  get size(): number {
+    return this.#byLength.reduce((sum, map) => sum + map.size, 0);
+  }
+
+  /** Adds a checked range, or gives it another identity. */
+  set(address: number, prefixLen: number, identity: number): void {
+    this.#byLength[prefixLen]?.set(address, identity);
+  }
+
+  /** Removes a range, if it is there. */
+  delete(address: number, prefixLen: number): void {
+    this.#byLength[prefixLen]?.delete(address);
   }
 
   /** The identity of exactly this range. */
@@ -59,22 +79,18 @@ export class CidrSet {
 /**
  * Checks the ranges of a request.
  *
+ * @param field The list's name in it, for errors.
  * @throws RpcError INVALID_ARGUMENT naming field and value.
  */
-export function parseCidrs(cidrs: readonly CidrIdentity[]): CidrSet {
-  const seen = new Map<string, number>();
-  for (const [index, { cidrIp, prefixLen, identityId }] of cidrs.entries()) {
-    const at = `cidr_identities[${index}].`;
-    if (prefixLen > ADDRESS_BITS) {
-      throw invalidArgument(`${at}prefix_len`, prefixLen, `must be at most ${ADDRESS_BITS}`);
-    }
-    if (network(cidrIp, prefixLen) !== cidrIp) {
-      throw invalidArgument(
-        `${at}cidr_ip`,
-        cidrIp,
-        `has bits beyond the prefix_len of ${prefixLen}`,
-      );
-    }
+export function parseCidrs(
+  cidrs: readonly CidrIdentity[],
+  field = "cidr_identities",
+): CidrSet {
+  const set = new CidrSet([]);
+  for (const [index, cidr] of cidrs.entries()) {
+    const at = `${field}[${index}].`;
+    checkRange(cidr, at);
+    const { cidrIp, prefixLen, identityId } = cidr;
     if (identityId < LEAST_CIDR_IDENTITY) {
       throw invalidArgument(
         `${at}identity_id`,
@@ -82,19 +98,48 @@ export function parseCidrs(cidrs: readonly CidrIdentity[]): CidrSet {
         `must be at least ${LEAST_CIDR_IDENTITY}`,
       );
     }
-    const key = `${cidrIp}/${prefixLen}`;
-    if ((seen.get(key) ?? identityId) !== identityId) {
+    if ((set.get(cidrIp, prefixLen) ?? identityId) !== identityId) {
       throw invalidArgument(
         `${at}identity_id`,
         identityId,
         "differs from an earlier one of this CIDR",
       );
     }
-    seen.set(key, identityId);
+    set.set(cidrIp, prefixLen, identityId);
   }
-  return new CidrSet(
-    cidrs.map(({ cidrIp, prefixLen, identityId }) => [cidrIp, prefixLen, identityId] as const),
-  );
+  return set;
+}
+
+/**
+ * Checks ranges that are to go; their identities do not count.
+ *
+ * @param upserts Ranges that are to come: none may be the same.
+ * @throws RpcError INVALID_ARGUMENT naming field and value.
+ */
+export function parseRanges(
+  cidrs: readonly CidrIdentity[],
+  field: string,
+  upserts: CidrSet,
+): CidrSet {
+  const set = new CidrSet([]);
+  for (const [index, cidr] of cidrs.entries()) {
+    checkRange(cidr, `${field}[${index}].`);
+    const { cidrIp, prefixLen, identityId } = cidr;
+    if (upserts.get(cidrIp, prefixLen) !== undefined) {
+      throw invalidArgument(`${field}[${index}].cidr_ip`, cidrIp, "is one of the upserts too");
+    }
+    set.set(cidrIp, prefixLen, identityId);
+  }
+  return set;
+}
+
+function checkRange({ cidrIp, prefixLen }: CidrIdentity, at: string): void {
+  if (prefixLen > ADDRESS_BITS) {
+    throw invalidArgument(`${at}prefix_len`, prefixLen, `must be at most ${ADDRESS_BITS}`);
+  }
+  if (network(cidrIp, prefixLen) !== cidrIp) {
+    throw invalidArgument(`${at}cidr_ip`, cidrIp, `has bits beyond the prefix_len of ${prefixLen}`);
+  }
 }
 
 /** The changes that lead from `current` to `desired`; ranges whose own identity stays are not in it. */
@@ -112,6 +157,34 @@ export function diffCidrs(current: CidrSet, desired: CidrSet): CidrChange[] {
     changes.push({ address, prefixLen, oldIdentity, newIdentity, present: false });
   }
   return changes;
+}
+
+/**
+ * Puts a patch in force.
+ *
+ * @param ranges The set in force; it is changed.
+ * @returns the changes that it makes; they cost what the patch has, not what the set has.
+ */
+export function patchCidrs(ranges: CidrSet, { upserts, deletes }: CidrPatch): CidrChange[] {
+  const changed: Omit<CidrChange, "newIdentity">[] = [];
+  for (const [address, prefixLen, identity] of upserts) {
+    const before = ranges.get(address, prefixLen);
+    if (before === identity) continue;
+    const oldIdentity = before ?? ranges.resolve(address, prefixLen);
+    changed.push({ address, prefixLen, oldIdentity, present: true });
+  }
+  for (const [address, prefixLen] of deletes) {
+    const oldIdentity = ranges.get(address, prefixLen);
+    if (oldIdentity !== undefined) {
+      changed.push({ address, prefixLen, oldIdentity, present: false });
+    }
+  }
+  for (const [address, prefixLen, identity] of upserts) ranges.set(address, prefixLen, identity);
+  for (const [address, prefixLen] of deletes) ranges.delete(address, prefixLen);
+  return changed.map((change) => ({
+    ...change,
+    newIdentity: ranges.resolve(change.address, change.prefixLen),
+  }));
 }
 
 /** The leading `prefixLen` bits of an address. */

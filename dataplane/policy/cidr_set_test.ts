@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Cidr } from "../../shared/net/cidr.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
-import { CidrSet, diffCidrs, network, parseCidrs } from "./cidr_set.ts";
+import { CidrSet, diffCidrs, network, parseCidrs, parseRanges, patchCidrs } from "./cidr_set.ts";
 
 const A = 2 ** 24;
 const [B, C] = [A + 1, A + 2];
@@ -87,7 +87,23 @@ for (const [name, current, desired, changes] of CHANGES) {
       [change.oldIdentity, change.newIdentity, change.present],
     ]);
     assert.deepEqual(Object.fromEntries(found), changes);
+    checkPatch(setOf(current), setOf(desired));
   });
+}
+
+/** A patch of what differs makes the same changes as the whole set, and ends at it. */
+function checkPatch(current: CidrSet, desired: CidrSet): void {
+  const wanted = diffCidrs(current, desired);
+  const upserts = new CidrSet(
+    [...desired].filter(([ip, length, id]) => current.get(ip, length) !== id),
+  );
+  const deletes = new CidrSet(
+    [...current].filter(([ip, length]) => desired.get(ip, length) === undefined),
+  );
+  deletes.set(0x7f000000, 8, A);
+  const patched = new CidrSet(current);
+  assert.deepEqual(patchCidrs(patched, { upserts, deletes }), wanted);
+  assert.deepEqual(new Set([...patched].map(String)), new Set([...desired].map(String)));
 }
 
 Deno.test("whatever the sets, each address resolves as before until the flip and as wanted after it", () => {
@@ -106,6 +122,7 @@ Deno.test("whatever the sets, each address resolves as before until the flip and
   for (let round = 0; round < 500; round++) {
     const current = randomSet();
     const desired = randomSet();
+    checkPatch(current, desired);
     const staged = [...current].map(([address, prefixLen, identity]) => ({
       address,
       prefixLen,
@@ -134,6 +151,12 @@ Deno.test("requests are checked", () => {
     identityId,
   });
   assert.equal(parseCidrs([cidr(0x0a000000, 8, A), cidr(0x0a000000, 8, A)]).size, 1);
+  const upserts = parseCidrs([cidr(0x0a000000, 8, A)]);
+  assert.equal(parseRanges([cidr(0x0a000000, 16, 0)], "cidr_deletes", upserts).size, 1);
+  assert.throws(
+    () => parseRanges([cidr(0x0a000000, 8, 0)], "cidr_deletes", upserts),
+    /^RpcError: cidr_deletes\[0\]\.cidr_ip 167772160/,
+  );
   const bad: [Parameters<typeof parseCidrs>[0], RegExp][] = [
     [[cidr(0, 33, A)], /^cidr_identities\[0\]\.prefix_len 33/],
     [[cidr(1, 31, A)], /^cidr_identities\[0\]\.cidr_ip 1/],

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { diffPolicies, POLICY_ABSENT, type PolicyChanges } from "./policy_diff.ts";
+import {
+  applyChanges,
+  diffPatch,
+  diffPolicies,
+  POLICY_ABSENT,
+  type PolicyChanges,
+} from "./policy_diff.ts";
 import { PolicyTable } from "./policy_table.ts";
 
 function tableOf(...entries: [key: number, action: number, ruleId: number][]): PolicyTable {
@@ -34,6 +40,23 @@ Deno.test("adds, removes and updates, and leaves alone what stays", () => {
 Deno.test("equal sets differ in nothing", () => {
   assert.equal(diffPolicies(tableOf([1, 1, 1]), tableOf([1, 1, 1])).count, 0);
   assert.equal(diffPolicies(new PolicyTable(), new PolicyTable()).count, 0);
+});
+
+Deno.test("a patch changes what is different, passes over what is not there", () => {
+  const current = tableOf([1, 1, 10], [2, 1, 10], [3, 0, 11], [4, 1, 12]);
+  const upserts = tableOf([1, 1, 10], [2, 0, 10], [5, 1, 14]);
+  const deletes = tableOf([4, 0, 0], [9, 0, 0]);
+  const changes = diffPatch(current, { upserts, deletes });
+  assert.deepEqual(listed(changes), [
+    [2, 1, 0, 10, 10],
+    [4, 1, POLICY_ABSENT, 12, 0],
+    [5, POLICY_ABSENT, 1, 0, 14],
+  ]);
+  const { added, removed, updated } = changes;
+  assert.deepEqual({ added, removed, updated }, { added: 1, removed: 1, updated: 1 });
+  applyChanges(current, changes);
+  const wanted = tableOf([1, 1, 10], [2, 0, 10], [3, 0, 11], [5, 1, 14]);
+  assert.equal(diffPolicies(current, wanted).count, 0);
 });
 
 Deno.test("60,000 entries against 60,000 others: well below a second", () => {

@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
+import { SeededRandom } from "../../shared/testing/seeded_random.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { policyKeyWords } from "./policy_entry.ts";
-import {
-  mergeShapes,
-  NO_SHAPE,
-  sameShape,
-  shapeKey,
-  shapesOf,
-  splitShapeKey,
-} from "./policy_shapes.ts";
+import { type PolicyKeyWords, policyKeyWords } from "./policy_entry.ts";
+import { isWildcard, sameShape, ShapeCounts, shapeKey, splitShapeKey } from "./policy_shapes.ts";
 import { PolicyTable } from "./policy_table.ts";
 
 const { BOTH, INGRESS, EGRESS } = PolicyDirection;
@@ -29,15 +23,16 @@ Deno.test("shapes by selected side; isolation has none", () => {
   add(256, 300, BOTH, { protocol: 6, dstPort: 443 });
   add(0, 300, INGRESS, { isolation: true });
   add(0, 301, INGRESS, { isolation: true });
-  const { selected, wildcard } = shapesOf(table);
+  const shapes = ShapeCounts.of(table);
+  const selected = [...shapes.keys()].filter((key) => !isWildcard(key));
   assert.deepEqual(
-    selected,
+    new Map(selected.map((key) => [key, shapes.get(key)])),
     new Map([
       [shapeKey(300, INGRESS), { exactProtocol: 1 << 16 | 1 << 4, anyProtocol: 1 }],
       [shapeKey(256, EGRESS), { exactProtocol: 1, anyProtocol: 0 }],
     ]),
   );
-  assert.deepEqual(wildcard, [
+  assert.deepEqual(shapes.wildcard, [
     { exactProtocol: 1 << 16, anyProtocol: 0 },
     { exactProtocol: 0, anyProtocol: 1 << 16 },
     { exactProtocol: 1, anyProtocol: 0 },
@@ -52,10 +47,35 @@ Deno.test("keys keep identity and direction apart, up to the largest", () => {
   }
 });
 
-Deno.test("merging and comparing", () => {
-  const a = { exactProtocol: 1, anyProtocol: 2 };
-  const b = { exactProtocol: 4, anyProtocol: 2 };
-  assert.deepEqual(mergeShapes(a, b), { exactProtocol: 5, anyProtocol: 2 });
-  assert.ok(sameShape(mergeShapes(a, NO_SHAPE), a));
-  assert.ok(!sameShape(a, b));
+Deno.test("counting entries in and out comes to the shapes of what is left", () => {
+  const random = new SeededRandom(4);
+  const left = new PolicyTable();
+  const counts = new ShapeCounts();
+  for (let step = 0; step < 5000; step++) {
+    const words = policyKeyWords({
+      srcIdentity: random.below(4),
+      dstIdentity: random.below(4),
+      protocol: random.below(2) * 6,
+      dstPort: 0,
+      portPrefixLen: random.below(17),
+      direction: random.below(3),
+      isolation: false,
+    });
+    const [shape, mask] = [counts.get(sideOf(words)), left.find(...words) >= 0];
+    const changed = mask ? counts.remove(...words) : counts.add(...words);
+    if (mask) left.delete(...words);
+    else left.set(...words, 1, 0);
+    const now = counts.get(sideOf(words));
+    assert.equal(changed, sameShape(shape, now) ? -1 : sideOf(words));
+    if (step % 100 > 0) continue;
+    const whole = ShapeCounts.of(left);
+    assert.deepEqual(new Set(counts.keys()), new Set(whole.keys()));
+    for (const key of whole.keys()) assert.deepEqual(counts.get(key), whole.get(key));
+  }
 });
+
+function sideOf([src, dst, word2]: PolicyKeyWords): number {
+  const direction = word2 >>> 8 & 0xff;
+  if (direction === BOTH) return 0;
+  return shapeKey(direction === INGRESS ? dst : src, direction);
+}

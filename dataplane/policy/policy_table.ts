@@ -82,6 +82,18 @@ export class PolicyTable {
     this.#ruleIds[slot] = ruleId;
   }
 
+  /** Adds or replaces the entry that stands in `slot` of `other`. */
+  setFrom(other: PolicyTable, slot: number): void {
+    this.set(
+      other.word(slot, 0),
+      other.word(slot, 1),
+      other.word(slot, 2),
+      other.word(slot, 3),
+      other.action(slot),
+      other.ruleId(slot),
+    );
+  }
+
   /** Removes an entry. @returns whether it was there. */
   delete(word0: number, word1: number, word2: number, word3: number): boolean {
     let hole = this.find(word0, word1, word2, word3);
@@ -98,18 +110,6 @@ export class PolicyTable {
     }
     this.#used[hole] = 0;
     return true;
-  }
-
-  /** A copy that changes by itself. */
-  clone(): PolicyTable {
-    const copy = new PolicyTable();
-    copy.#capacity = this.#capacity;
-    copy.#keys = this.#keys.slice();
-    copy.#actions = this.#actions.slice();
-    copy.#ruleIds = this.#ruleIds.slice();
-    copy.#used = this.#used.slice();
-    copy.#size = this.#size;
-    return copy;
   }
 
   /** The slots in use, in no order. */
@@ -169,16 +169,7 @@ export class PolicyTable {
 
   #grow(): void {
     const bigger = new PolicyTable(this.#capacity);
-    for (const slot of this.slots()) {
-      bigger.set(
-        this.word(slot, 0),
-        this.word(slot, 1),
-        this.word(slot, 2),
-        this.word(slot, 3),
-        this.action(slot),
-        this.ruleId(slot),
-      );
-    }
+    for (const slot of this.slots()) bigger.setFrom(this, slot);
     this.#capacity = bigger.#capacity;
     this.#keys = bigger.#keys;
     this.#actions = bigger.#actions;

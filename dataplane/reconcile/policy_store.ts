@@ -9,23 +9,30 @@
  * @module
  */
 
-import type { PolicyShape } from "../../shared/gen/abi.ts";
 import { getLogger } from "../../shared/log.ts";
 import type { CidrIdentitiesMap } from "../maps/cidr_identities.ts";
 import type { DatapathStateMap } from "../maps/datapath_state.ts";
 import type { PoliciesMap, StoredPolicy } from "../maps/policies.ts";
 import type { PolicyShapesMap } from "../maps/policy_shapes.ts";
 import { namingFullTable, TableFullError } from "../maps/table_full_error.ts";
-import { type CidrChange, CidrSet, diffCidrs } from "../policy/cidr_set.ts";
-import { diffPolicies, POLICY_ABSENT, type PolicyChanges } from "../policy/policy_diff.ts";
-import type { PolicyKeyWords } from "../policy/policy_entry.ts";
 import {
-  mergeShapes,
-  NO_SHAPE,
-  type PolicyShapes,
-  sameShape,
-  shapesOf,
-} from "../policy/policy_shapes.ts";
+  type CidrChange,
+  type CidrPatch,
+  CidrSet,
+  diffCidrs,
+  patchCidrs,
+} from "../policy/cidr_set.ts";
+import {
+  applyChanges,
+  diffPatch,
+  diffPolicies,
+  type EntryPatch,
+  POLICY_ABSENT,
+  type PolicyChanges,
+  wordsAt,
+} from "../policy/policy_diff.ts";
+import type { PolicyKeyWords } from "../policy/policy_entry.ts";
+import { isWildcard, NO_SHAPE, sameShape, ShapeCounts } from "../policy/policy_shapes.ts";
 import { POLICY_KEY_BYTES, type PolicyDecision, PolicyTable } from "../policy/policy_table.ts";
 import { gracePeriod } from "../maps/grace_period.ts";
 import { SerialQueue } from "../queue/serial_queue.ts";
@@ -45,6 +52,17 @@ export interface PolicyCounts {
   readonly updated: number;
 }
 
+/** A complete set. Given away. */
+export interface PolicySet {
+  readonly table: PolicyTable;
+  readonly cidrs: CidrSet;
+}
+
+/** What is to change of the set in force. */
+export interface PolicyPatch extends EntryPatch {
+  readonly cidrs: CidrPatch;
+}
+
 /** A change that took force. */
 interface Flipped {
   readonly changes: PolicyChanges;
@@ -52,6 +70,8 @@ interface Flipped {
 }
 
 const MOST_QUEUED = 1024;
+/** What a change that changes nothing answers. */
+export const NO_CHANGE: PolicyCounts = { added: 0, removed: 0, updated: 0 };
 const log = getLogger("dataplane/policy");
 
 /** Owns the policy maps' contents. All changes go through one queue. */
@@ -60,14 +80,17 @@ export class PolicyStore {
   readonly #queue = new SerialQueue(MOST_QUEUED);
   #table = new PolicyTable();
   #cidrs = new CidrSet([]);
-  /** The masks in POLICY_SHAPES: never less than the entries need. */
-  #shapes = new Map<number, PolicyShape>();
+  /** What is in POLICY_SHAPES: never less than the entries need. */
+  #shapes = new ShapeCounts();
   /** What took force and is not settled. */
   #unsettled: Flipped | undefined;
   /** Elements were freed that a packet may still hold. */
   #freed = false;
   /** Whether the maps hold what this object believes, and nothing that was staged in vain. */
   #consistent = false;
+  #version = firstVersion();
+  /** Changes that wait or run. */
+  #underWay = 0;
 
   private constructor(maps: PolicyMaps) {
     this.#maps = maps;
@@ -85,19 +108,29 @@ export class PolicyStore {
     return store;
   }
 
-  /** The set in force. Not to be changed. */
+  /** The set in force. Not to be changed, nor kept: the next change may be made in it. */
   get table(): PolicyTable {
     return this.#table;
   }
 
-  /** The address ranges in force. */
+  /** The address ranges in force. Not to be changed, nor kept. */
   get cidrs(): CidrSet {
     return this.#cidrs;
   }
 
-  /** Counts up with every change. */
+  /** Counts up with every change of entries or ranges. */
   get generation(): number {
     return this.#maps.state.value.policyGeneration;
+  }
+
+  /** Another one with every call that may have changed something, and in every process. Never 0. */
+  get version(): bigint {
+    return this.#version;
+  }
+
+  /** Whether no change waits or runs: what is in force is what the last one asked for. */
+  get quiet(): boolean {
+    return this.#underWay === 0 && this.#consistent;
   }
 
   /** Entries that one set may hold: half of the map, since old and new stand in it together. */
@@ -111,47 +144,53 @@ export class PolicyStore {
   }
 
   /**
-   * Makes the set equal to `desired`. No packet sees part of it.
+   * Makes the set equal to another one. No packet sees part of it.
    *
-   * @param desired Given away.
+   * @param table Given away, as is `cidrs`.
    * @throws TableFullError when it does not fit; the set in force then stays. QueueFullError.
    */
-  async sync(desired: PolicyTable, cidrs: CidrSet): Promise<PolicyCounts> {
-    return await this.#change(() => ({ desired, cidrs }));
+  async sync(table: PolicyTable, cidrs: CidrSet): Promise<PolicyCounts> {
+    return await this.change(() => ({ table, cidrs }));
   }
 
   /** Adds or replaces one entry. @throws TableFullError, QueueFullError */
   async upsert(words: PolicyKeyWords, { action, ruleId }: PolicyDecision): Promise<PolicyCounts> {
-    return await this.#change(() => {
-      const desired = this.#table.clone();
-      desired.set(...words, action, ruleId);
-      return { desired, cidrs: this.#cidrs };
-    });
+    const patch = emptyPatch();
+    patch.upserts.set(...words, action, ruleId);
+    return await this.change(() => patch);
   }
 
   /** Removes one entry, if it is there. @throws QueueFullError */
   async remove(words: PolicyKeyWords): Promise<PolicyCounts> {
-    return await this.#change(() => {
-      const desired = this.#table.clone();
-      desired.delete(...words);
-      return { desired, cidrs: this.#cidrs };
-    });
+    const patch = emptyPatch();
+    patch.deletes.set(...words, POLICY_ABSENT, 0);
+    return await this.change(() => patch);
   }
 
-  /** Waits until nothing is left to be settled. */
-  async idle(): Promise<void> {
-    await this.#queue.idle();
-  }
-
-  async #change(
-    plan: () => { desired: PolicyTable; cidrs: CidrSet },
+  /**
+   * Changes the set, as {@linkcode sync} does. A patch costs what it changes, whatever the set holds.
+   *
+   * @param plan Says what to do when its turn comes: what it finds in force stays so until it is done.
+   *   `undefined`: nothing is to be done. When it throws, nothing is.
+   * @param done Called when the change is in force, before any other change.
+   * @throws TableFullError, QueueFullError, what `plan` throws
+   */
+  async change(
+    plan: () => PolicySet | PolicyPatch | undefined,
+    done: () => void = () => {},
   ): Promise<PolicyCounts> {
-    const counts = await this.#queue.run(async () => {
+    this.#underWay++;
+    const changed = this.#queue.run(async () => {
       if (!this.#consistent) await this.#recover();
+      const planned = plan();
+      if (planned === undefined) return NO_CHANGE;
       await this.#settle();
-      const { desired, cidrs } = plan();
-      return await this.#apply(desired, cidrs);
+      const counts = await this.#apply(planned);
+      this.#version++;
+      done();
+      return counts;
     });
+    const counts = await changed.finally(() => this.#underWay--);
     // Not waited for: the next change does, if it comes before that is done.
     this.#queue.run(() => this.#settle()).catch((error) => {
       log.error("cannot settle a policy change; the next one tries again", { error });
@@ -159,37 +198,49 @@ export class PolicyStore {
     return counts;
   }
 
-  async #apply(desired: PolicyTable, cidrs: CidrSet): Promise<PolicyCounts> {
-    this.#checkRoom(desired, cidrs);
-    const changes = diffPolicies(this.#table, desired);
-    const cidrChanges = diffCidrs(this.#cidrs, cidrs);
-    if (changes.count > 0 || cidrChanges.length > 0) {
-      try {
-        this.#stage(changes, cidrChanges, desired, cidrs);
-      } catch (error) {
-        await this.#recover();
-        throw error;
-      }
+  /** Waits until nothing is left to be settled. */
+  async idle(): Promise<void> {
+    await this.#queue.idle();
+  }
+
+  async #apply(planned: PolicySet | PolicyPatch): Promise<PolicyCounts> {
+    const whole = "table" in planned;
+    const changes = whole
+      ? diffPolicies(this.#table, planned.table)
+      : diffPatch(this.#table, planned);
+    const { added, removed, updated } = changes;
+    this.#checkRoom(this.#table.size + added - removed, planned.cidrs);
+    try {
+      const cidrsBefore = this.#cidrs.size;
+      const cidrChanges = this.#planCidrs(planned.cidrs);
+      if (changes.count === 0 && cidrChanges.length === 0) return NO_CHANGE;
+      this.#stage(changes, cidrChanges, Math.max(cidrsBefore, this.#cidrs.size));
       this.#maps.state.flip();
       this.#consistent = true;
-      this.#table = desired;
-      this.#cidrs = cidrs;
+      if (whole) this.#table = planned.table;
+      else applyChanges(this.#table, changes);
       this.#unsettled = { changes, cidrChanges };
+    } catch (error) {
+      await this.#recover();
+      throw error;
     }
-    const { added, removed, updated } = changes;
     return { added, removed, updated };
   }
 
-  #stage(
-    changes: PolicyChanges,
-    cidrChanges: readonly CidrChange[],
-    desired: PolicyTable,
-    cidrs: CidrSet,
-  ): void {
+  /** Makes the ranges what they shall be, in memory. */
+  #planCidrs(planned: CidrSet | CidrPatch): CidrChange[] {
+    if (!(planned instanceof CidrSet)) return patchCidrs(this.#cidrs, planned);
+    const changes = diffCidrs(this.#cidrs, planned);
+    this.#cidrs = planned;
+    return changes;
+  }
+
+  #stage(changes: PolicyChanges, cidrChanges: readonly CidrChange[], cidrCount: number): void {
     const { policies, cidrs: cidrMap, state } = this.#maps;
     const next = state.nextPolicyGeneration;
     this.#consistent = false;
-    this.#widen(shapesOf(desired), cidrs.size);
+    if (changes.added > 0) this.#widen(changes);
+    this.#writeCidrCount(cidrCount);
     namingFullTable("POLICIES", this.capacity, () => policies.write(changes, next));
     namingFullTable("CIDR_IDENTITIES", this.cidrCapacity, () => {
       for (const change of cidrChanges) {
@@ -204,31 +255,19 @@ export class PolicyStore {
     });
   }
 
-  #checkRoom(desired: PolicyTable, cidrs: CidrSet): void {
-    if (desired.size > this.capacity) throw new TableFullError("POLICIES", this.capacity);
-    if (cidrs.size > this.cidrCapacity) {
-      throw new TableFullError("CIDR_IDENTITIES", this.cidrCapacity);
-    }
+  #checkRoom(entries: number, planned: CidrSet | CidrPatch): void {
+    if (entries > this.capacity) throw new TableFullError("POLICIES", this.capacity);
+    const ranges = planned instanceof CidrSet ? planned.size : sizeAfter(this.#cidrs, planned);
+    if (ranges > this.cidrCapacity) throw new TableFullError("CIDR_IDENTITIES", this.cidrCapacity);
   }
 
   /** Readers of the new set must find its key shapes from the flip on; those of the old set, until then. */
-  #widen(shapes: PolicyShapes, cidrCount: number): void {
-    const capacity = this.#maps.shapes.map.info().maxEntries;
-    for (const [key, shape] of shapes.selected) {
-      const before = this.#shapes.get(key) ?? NO_SHAPE;
-      const merged = mergeShapes(before, shape);
-      if (sameShape(before, merged)) continue;
-      namingFullTable("POLICY_SHAPES", capacity, () => this.#maps.shapes.set(key, merged));
-      this.#shapes.set(key, merged);
-    }
-    const { state } = this.#maps;
-    const { wildcardShapes } = state.value;
-    state.write({
-      wildcardShapes: shapes.wildcard.map((shape, i) =>
-        mergeShapes(wildcardShapes[i] ?? NO_SHAPE, shape)
-      ),
-      cidrCount: Math.max(cidrCount, this.#cidrs.size),
+  #widen(changes: PolicyChanges): void {
+    const grown = new Set<number>();
+    forEachKey(changes, (oldAction, _, words) => {
+      if (oldAction === POLICY_ABSENT) grown.add(this.#shapes.add(...words));
     });
+    this.#writeShapes(grown);
   }
 
   /** Cleans up behind the last change, so that the next one may be staged. */
@@ -237,9 +276,12 @@ export class PolicyStore {
       // Packets that began before the flip read the old versions, which staging would overwrite.
       await gracePeriod();
       const { changes, cidrChanges } = this.#unsettled;
-      this.#deleteAbsent(changes, cidrChanges);
-      this.#shrink();
       this.#unsettled = undefined;
+      // If this fails half-way, what the maps hold has to be read again.
+      this.#consistent = false;
+      if (changes.removed > 0) this.#deleteEntries(changes);
+      this.#deleteRanges(cidrChanges);
+      this.#consistent = true;
     }
     if (this.#freed) {
       await gracePeriod();
@@ -247,28 +289,44 @@ export class PolicyStore {
     }
   }
 
-  #deleteAbsent(changes: PolicyChanges, cidrChanges: readonly CidrChange[]): void {
-    const keys = keysWhere(changes, (_, newAction) => newAction === POLICY_ABSENT);
-    const gone = cidrChanges.filter(({ present }) => !present);
-    this.#freed ||= keys.length > 0 || gone.length > 0;
-    this.#maps.policies.delete(keys);
-    for (const { address, prefixLen } of gone) this.#maps.cidrs.delete(address, prefixLen);
+  #deleteEntries(changes: PolicyChanges): void {
+    this.#maps.policies.delete(
+      keysWhere(changes, (_, newAction) => newAction === POLICY_ABSENT),
+    );
+    this.#freed = true;
+    const shrunk = new Set<number>();
+    forEachKey(changes, (_, newAction, words) => {
+      if (newAction === POLICY_ABSENT) shrunk.add(this.#shapes.remove(...words));
+    });
+    this.#writeShapes(shrunk);
   }
 
-  #shrink(): void {
-    const { selected, wildcard } = shapesOf(this.#table);
-    for (const [key, shape] of this.#shapes) {
-      const exact = selected.get(key);
-      if (exact === undefined) {
-        this.#maps.shapes.delete(key);
-        this.#shapes.delete(key);
+  #deleteRanges(changes: readonly CidrChange[]): void {
+    const gone = changes.filter(({ present }) => !present);
+    for (const { address, prefixLen } of gone) this.#maps.cidrs.delete(address, prefixLen);
+    this.#freed ||= gone.length > 0;
+    this.#writeCidrCount(this.#cidrs.size);
+  }
+
+  /** Brings the shapes of some sides to the kernel. */
+  #writeShapes(sides: ReadonlySet<number>): void {
+    const { shapes, state } = this.#maps;
+    const { maxEntries } = shapes.map.info();
+    for (const side of sides) {
+      if (side < 0 || isWildcard(side)) continue;
+      const shape = this.#shapes.get(side);
+      if (sameShape(shape, NO_SHAPE)) {
+        shapes.delete(side);
         this.#freed = true;
-      } else if (!sameShape(shape, exact)) {
-        this.#maps.shapes.set(key, exact);
-        this.#shapes.set(key, exact);
-      }
+      } else namingFullTable("POLICY_SHAPES", maxEntries, () => shapes.set(side, shape));
     }
-    this.#maps.state.write({ wildcardShapes: wildcard, cidrCount: this.#cidrs.size });
+    const wildcard = [...sides].some((side) => side >= 0 && isWildcard(side));
+    if (wildcard) state.write({ wildcardShapes: [...this.#shapes.wildcard] });
+  }
+
+  #writeCidrCount(cidrCount: number): void {
+    const { state } = this.#maps;
+    if (cidrCount !== state.value.cidrCount) state.write({ cidrCount });
   }
 
   /** Makes maps and memory agree on the set in force. */
@@ -276,13 +334,16 @@ export class PolicyStore {
     this.#consistent = false;
     this.#unsettled = undefined;
     await gracePeriod();
-    this.#shapes = this.#maps.shapes.read();
     const repaired = this.#recoverPolicies() + this.#recoverCidrs();
     if (repaired > 0) {
       log.info("cleaned up behind an interrupted policy change", { keys: repaired });
     }
-    this.#widen(shapesOf(this.#table), this.#cidrs.size);
-    this.#shrink();
+    this.#shapes = ShapeCounts.of(this.#table);
+    const sides = new Set([...this.#maps.shapes.read().keys(), ...this.#shapes.keys()]);
+    this.#writeShapes(sides);
+    const { wildcard } = this.#shapes;
+    this.#maps.state.write({ wildcardShapes: [...wildcard], cidrCount: this.#cidrs.size });
+    this.#version++;
     await gracePeriod();
     this.#freed = false;
     this.#consistent = true;
@@ -347,8 +408,41 @@ export class PolicyStore {
   }
 }
 
+/** A patch that changes nothing. */
+export function emptyPatch(): PolicyPatch {
+  return {
+    upserts: new PolicyTable(),
+    deletes: new PolicyTable(),
+    cidrs: { upserts: new CidrSet([]), deletes: new CidrSet([]) },
+  };
+}
+
+/** No two processes begin with the same one, and none comes to where another began. */
+function firstVersion(): bigint {
+  const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return BigInt(random) << 32n | 1n;
+}
+
+/** How many ranges there are after a patch. */
+function sizeAfter(ranges: CidrSet, { upserts, deletes }: CidrPatch): number {
+  let { size } = ranges;
+  for (const [address, length] of upserts) if (ranges.get(address, length) === undefined) size++;
+  for (const [address, length] of deletes) if (ranges.get(address, length) !== undefined) size--;
+  return size;
+}
+
 function keysOf(words: readonly PolicyKeyWords[]): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new Uint32Array(words.flat()).buffer);
+}
+
+function forEachKey(
+  { count, keys, actions }: PolicyChanges,
+  visit: (oldAction: number, newAction: number, words: PolicyKeyWords) => void,
+): void {
+  const all = new Uint32Array(keys.buffer, keys.byteOffset, count * POLICY_KEY_BYTES / 4);
+  for (let i = 0; i < count; i++) {
+    visit(actions[i * 2] as number, actions[i * 2 + 1] as number, wordsAt(all, i));
+  }
 }
 
 function keysWhere(

@@ -5,20 +5,19 @@ import type {
   DataplaneExt,
   ListPolicyEntriesResponseSchema,
 } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import type { PatchPoliciesRequest } from "../../shared/gen/novanet/ext/v1/policies_pb.ts";
 import type {
   DataplaneControl,
   DeletePolicyRequest,
-  PolicyEntry,
-  SyncPoliciesRequest,
   UpsertPolicyRequest,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
-import { invalidArgument } from "../../shared/rpc/errors.ts";
-import type { ServiceImpl } from "../../shared/rpc/server.ts";
-import { parseCidrs } from "../policy/cidr_set.ts";
+import { rawUnary, type ServiceImpl } from "../../shared/rpc/server.ts";
 import { checkAction, policyEntryAt, policyKeyWords } from "../policy/policy_entry.ts";
-import { PolicyTable } from "../policy/policy_table.ts";
+import type { PolicyCounts, PolicyStore } from "../reconcile/policy_store.ts";
 import type { Dataplane } from "./dataplane.ts";
+import { patchPolicies } from "./patch_policies.ts";
+import { PolicySync } from "./sync_policies.ts";
 
 const log = getLogger("dataplane/policy");
 
@@ -26,6 +25,7 @@ const log = getLogger("dataplane/policy");
 export function policyHandlers(
   { policies, rules }: Dataplane,
 ): ServiceImpl<typeof DataplaneControl> {
+  const sync = new PolicySync(policies, rules);
   return {
     async upsertPolicy(request: UpsertPolicyRequest) {
       checkAction(request.action, request.isolation);
@@ -39,32 +39,42 @@ export function policyHandlers(
       await policies.remove(policyKeyWords(request));
       return {};
     },
-    async syncPolicies({ policies: entries, cidrIdentities, ruleNames }: SyncPoliciesRequest) {
-      const desired = parseEntries(entries);
-      const cidrs = parseCidrs(cidrIdentities);
-      const names = new Map(Object.entries(ruleNames).map(([id, name]) => [Number(id), name]));
-      // The first event of a new rule may come before the set has switched as seen from here.
-      for (const [id, name] of names) rules.set(id, name);
-      const start = performance.now();
-      const counts = await policies.sync(desired, cidrs);
-      rules.replace(names);
-      const ms = Math.round(performance.now() - start);
-      const { size } = policies.table;
-      const changed = counts.added + counts.removed + counts.updated > 0;
-      const fields = { ...counts, entries: size, cidrs: policies.cidrs.size, ms };
-      log[changed ? "info" : "debug"]("policies synced", fields);
-      return counts;
-    },
+    syncPolicies: rawUnary((request) => logged("synced", policies, () => sync.sync(request))),
   };
 }
 
-/** ListPolicyEntries. */
-export function listPolicyEntries(
+/** Runs a change of the set, and says what it did. */
+async function logged<T extends PolicyCounts>(
+  what: string,
+  policies: PolicyStore,
+  change: () => Promise<T>,
+): Promise<T> {
+  const start = performance.now();
+  const counts = await change();
+  const ms = Math.round(performance.now() - start);
+  const { added, removed, updated } = counts;
+  const changed = added + removed + updated > 0;
+  const { table: { size: entries }, cidrs: { size: cidrs } } = policies;
+  log[changed ? "info" : "debug"](`policies ${what}`, {
+    added,
+    removed,
+    updated,
+    entries,
+    cidrs,
+    ms,
+  });
+  return counts;
+}
+
+/** ListPolicyEntries and PatchPolicies. */
+export function policyExtHandlers(
   { policies, rules }: Dataplane,
 ): ServiceImpl<typeof DataplaneExt> {
   return {
+    patchPolicies: (request: PatchPoliciesRequest) =>
+      logged("patched", policies, () => patchPolicies(policies, rules, request)),
     listPolicyEntries(): MessageInitShape<typeof ListPolicyEntriesResponseSchema> {
-      const { table, cidrs } = policies;
+      const { table, cidrs, version } = policies;
       return {
         policies: Array.from(table.slots(), (slot) => policyEntryAt(table, slot)),
         cidrIdentities: Array.from(
@@ -72,34 +82,8 @@ export function listPolicyEntries(
           ([cidrIp, prefixLen, identityId]) => ({ cidrIp, prefixLen, identityId }),
         ),
         ruleNames: Object.fromEntries(rules.all),
+        version,
       };
     },
   };
-}
-
-/** Two entries with one key are one when they say the same. */
-function parseEntries(entries: readonly PolicyEntry[]): PolicyTable {
-  const table = new PolicyTable(entries.length);
-  for (const [index, entry] of entries.entries()) {
-    const at = `policies[${index}].`;
-    checkAction(entry.action, entry.isolation, at);
-    const words = policyKeyWords(entry, at);
-    const before = table.find(...words);
-    if (before >= 0 && table.action(before) !== entry.action) {
-      throw invalidArgument(
-        `${at}action`,
-        entry.action,
-        "differs from an earlier entry of this key",
-      );
-    }
-    if (before >= 0 && table.ruleId(before) !== entry.ruleId) {
-      throw invalidArgument(
-        `${at}rule_id`,
-        entry.ruleId,
-        "differs from an earlier entry of this key",
-      );
-    }
-    table.set(...words, entry.action, entry.ruleId);
-  }
-  return table;
 }

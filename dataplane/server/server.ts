@@ -8,7 +8,7 @@ import type { Dataplane } from "./dataplane.ts";
 import { endpointHandlers, listEndpoints } from "./endpoints.ts";
 import { flowHandlers } from "./flows.ts";
 import { laterHandlers } from "./later.ts";
-import { listPolicyEntries, policyHandlers } from "./policies.ts";
+import { policyExtHandlers, policyHandlers } from "./policies.ts";
 import { programHandlers } from "./programs.ts";
 import { statusHandlers } from "./status.ts";
 import { traceHandlers } from "./trace.ts";
@@ -27,7 +27,7 @@ export function createServer(dataplane: Dataplane, options: RpcServerOptions = {
     })
     .add(DataplaneExt, {
       ...listEndpoints(dataplane),
-      ...listPolicyEntries(dataplane),
+      ...policyExtHandlers(dataplane),
       ...traceHandlers(dataplane),
     });
 }

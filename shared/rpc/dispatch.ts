@@ -9,7 +9,7 @@ import {
 import { EncodedMessages } from "./encoded_messages.ts";
 import { invalidArgument, RpcCode, RpcError, toRpcError, unavailable } from "./errors.ts";
 import type { ServerCall } from "./server_call.ts";
-import type { AnyHandler } from "./service.ts";
+import { type AnyHandler, RawUnary } from "./service.ts";
 
 /** One finished call. */
 export interface CallRecord {
@@ -42,11 +42,20 @@ export type Serve = (call: ServerCall) => Promise<void>;
 class ServedMethod {
   readonly #method: DescMethod;
   readonly #handler: AnyHandler;
+  /** A request as the handler takes it. */
+  readonly #request: (bytes: Uint8Array) => object;
   readonly #options: DispatchOptions;
 
-  constructor(method: DescMethod, handler: AnyHandler, options: DispatchOptions) {
+  constructor(
+    method: DescMethod,
+    handler: AnyHandler | RawUnary<object, object>,
+    options: DispatchOptions,
+  ) {
+    const decoded = (bytes: Uint8Array) => decode(method.input, bytes);
+    const raw = handler instanceof RawUnary;
     this.#method = method;
-    this.#handler = handler;
+    this.#handler = raw ? handler.handle as AnyHandler : handler;
+    this.#request = raw ? (bytes) => ({ bytes, decode: () => decoded(bytes) }) : decoded;
     this.#options = options;
   }
 
@@ -111,7 +120,7 @@ class ServedMethod {
 
   async *#requests(call: ServerCall): AsyncGenerator<object> {
     for await (const bytes of call.requests(this.#options.maxMessageBytes)) {
-      yield decode(this.#method.input, bytes);
+      yield this.#request(bytes);
     }
   }
 
@@ -154,13 +163,16 @@ function decode(input: DescMessage, bytes: Uint8Array): object {
 
 /**
  * Makes a method's server.
- * @throws {TypeError} for client streams, which no service here has
+ * @throws {TypeError} for client streams, which no service here has, and for streams from bytes
  */
 export function servedMethod(
   method: DescMethod,
-  handler: AnyHandler,
+  handler: AnyHandler | RawUnary<object, object>,
   options: DispatchOptions,
 ): Serve {
+  if (handler instanceof RawUnary && method.methodKind !== "unary") {
+    throw new TypeError(`Cannot serve ${method.name} from bytes: it is not unary`);
+  }
   const served = new ServedMethod(method, handler, options);
   switch (method.methodKind) {
     case "unary":

@@ -10,12 +10,13 @@ import { RpcCode } from "./errors.ts";
 import { HealthRegistry } from "./health.ts";
 import type { Http2Connection } from "./http2/connection.ts";
 import { Reflection } from "./reflection.ts";
-import { type AnyHandler, methodPath, type ServiceImpl } from "./service.ts";
+import { type AnyHandler, methodPath, RawUnary, type ServiceImpl } from "./service.ts";
 import { serveConnection } from "./server_connection.ts";
 import { UnixListener } from "./unix_listener.ts";
 
 export type { CallRecord } from "./dispatch.ts";
-export type { CallContext, ServiceImpl } from "./service.ts";
+export type { CallContext, RawRequest, ServiceImpl } from "./service.ts";
+export { rawUnary } from "./service.ts";
 export { ListenError } from "./unix_listener.ts";
 
 const log = getLogger("rpc");
@@ -72,7 +73,9 @@ export class RpcServer {
     if (this.#services.includes(service)) {
       throw new TypeError(`Cannot add ${service.typeName}: it was added before`);
     }
-    const handlers = impl as Readonly<Record<string, AnyHandler | undefined>>;
+    const handlers = impl as Readonly<
+      Record<string, AnyHandler | RawUnary<object, object> | undefined>
+    >;
     const options: DispatchOptions = {
       closing: this.#closing.signal,
       maxMessageBytes: this.#options.maxMessageBytes,
@@ -81,7 +84,8 @@ export class RpcServer {
     for (const method of service.methods) {
       const handler = handlers[method.localName];
       if (handler === undefined) continue;
-      this.#methods.set(methodPath(method), servedMethod(method, handler.bind(impl), options));
+      const bound = handler instanceof RawUnary ? handler : handler.bind(impl);
+      this.#methods.set(methodPath(method), servedMethod(method, bound, options));
     }
     this.#services.push(service);
     this.#health.set(service.typeName, true);

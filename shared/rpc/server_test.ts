@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { AgentExt } from "../gen/novanet/ext/v1/ext_pb.ts";
+import { AgentExt, CheckPodRequestSchema } from "../gen/novanet/ext/v1/ext_pb.ts";
 import {
   Health,
   HealthCheckResponse_ServingStatus as Status,
@@ -9,7 +9,7 @@ import {
 import { eventually } from "../testing/eventually.ts";
 import { createRpcClient } from "./client.ts";
 import { RpcCode, RpcError } from "./errors.ts";
-import { ListenError, RpcServer } from "./server.ts";
+import { ListenError, rawUnary, RpcServer } from "./server.ts";
 import { ANY_PEER, leaveSocket, RpcLab } from "./testing.ts";
 
 function code(expected: RpcCode): (error: unknown) => boolean {
@@ -120,6 +120,37 @@ Deno.test("calls above the limit of a connection wait for their turn", async () 
   assert.equal(most, 4);
 });
 
+Deno.test("a handler may take a request as it came, and decode it or not", async () => {
+  const seen: string[] = [];
+  await using lab = await RpcLab.start({
+    checkPod: rawUnary(({ bytes, decode }) => {
+      seen.push(bytes.toHex());
+      if (bytes.length > 3) decode();
+      return {};
+    }),
+  });
+  const encoders = new Map([[CheckPodRequestSchema, () => Uint8Array.of(0xa, 9, 1, 1)]]);
+  await lab.client().checkPod({ containerId: "x" });
+  await assert.rejects(
+    lab.client({ encoders }).checkPod({ containerId: "x" }),
+    code(RpcCode.INVALID_ARGUMENT),
+  );
+  assert.deepEqual(seen, ["0a0178", "0a090101"]);
+});
+
+Deno.test("an encoder that leaves a request is passed over; streams cannot be had raw", async () => {
+  await using lab = await RpcLab.start({
+    checkPod: ({ containerId }) => {
+      assert.equal(containerId, "x");
+      return {};
+    },
+  });
+  const encoders = new Map([[CheckPodRequestSchema, () => undefined]]);
+  await lab.client({ encoders }).checkPod({ containerId: "x" });
+  const raw = { capturePod: rawUnary(() => ({})) } as object;
+  assert.throws(() => new RpcServer(ANY_PEER).add(AgentExt, raw), /CapturePod.*not unary/);
+});
+
 Deno.test("a peer that the check refuses is never served", async () => {
   let calls = 0;
   let strangers = 1;
@@ -183,7 +214,7 @@ Deno.test("a server that is killed leaves no call hanging", async () => {
   const socketPath = `${folder}/s.sock`;
   const script = `
     import { RpcServer } from ${JSON.stringify(import.meta.resolve("./server.ts"))};
-    import { AgentExt } from ${
+    import { AgentExt, CheckPodRequestSchema } from ${
     JSON.stringify(import.meta.resolve("../gen/novanet/ext/v1/ext_pb.ts"))
   };
     const server = new RpcServer({ checkPeers: () => 0 }).add(AgentExt, {

@@ -16,13 +16,36 @@ export interface CallContext {
 
 type Awaitable<T> = T | Promise<T>;
 
+/** A request that its handler decodes itself, in part or not at all. */
+export interface RawRequest<T> {
+  /** The message as it came. It never changes, so that it may be kept. */
+  readonly bytes: Uint8Array;
+  /** All of it. @throws {RpcError} INVALID_ARGUMENT when it is no such message */
+  decode(): T;
+}
+
+/** What to do with a unary method's request as it came; made by {@linkcode rawUnary}. */
+export class RawUnary<I, O> {
+  constructor(
+    readonly handle: (request: RawRequest<I>, context: CallContext) => Awaitable<O>,
+  ) {}
+}
+
+/** A handler for unary calls whose requests are too long to be turned into objects. */
+export function rawUnary<I, O>(
+  handle: (request: RawRequest<I>, context: CallContext) => Awaitable<O>,
+): RawUnary<I, O> {
+  return new RawUnary(handle);
+}
+
 /** One message of a stream, or several that are encoded already. */
 type Answer<O extends DescMessage> = MessageInitShape<O> | EncodedMessages;
 
 type Handler<M> = M extends
   { methodKind: infer K; input: infer I extends DescMessage; output: infer O extends DescMessage }
-  ? K extends "unary"
-    ? (request: MessageShape<I>, context: CallContext) => Awaitable<MessageInitShape<O>>
+  ? K extends "unary" ?
+      | ((request: MessageShape<I>, context: CallContext) => Awaitable<MessageInitShape<O>>)
+      | RawUnary<MessageShape<I>, MessageInitShape<O>>
   : K extends "server_streaming"
     ? (request: MessageShape<I>, context: CallContext) => AsyncIterable<Answer<O>>
   : K extends "bidi_streaming" ? (

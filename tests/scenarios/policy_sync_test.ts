@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import type { PatchPoliciesRequestSchema } from "../../shared/gen/novanet/ext/v1/policies_pb.ts";
 import {
   type CidrIdentitySchema,
   DataplaneControl,
@@ -23,7 +24,8 @@ interface PolicySet {
 }
 
 const SYNCS = 1000;
-const KILLS = 8;
+const PATCHES = 250;
+const KILLS = 12;
 /** Entries that only make the sets large, half of them in both. */
 const BALLAST = 100;
 const OUTSIDE = Ipv4.parse("192.0.2.0").value;
@@ -100,6 +102,23 @@ function opposites(sender: number, receiver: number): readonly [PolicySet, Polic
   ];
 }
 
+/** What turns one set into the other. */
+function patchTo(
+  from: PolicySet,
+  to: PolicySet,
+): MessageInitShape<typeof PatchPoliciesRequestSchema> {
+  const textOf = (entry: object) => JSON.stringify(entry);
+  const without = (all: Entry[], less: Entry[]) => {
+    const texts = new Set(less.map(textOf));
+    return all.filter((entry) => !texts.has(textOf(entry)));
+  };
+  return {
+    upserts: without(to.policies, from.policies),
+    deletes: without(from.policies, to.policies),
+    cidrUpserts: to.cidrIdentities,
+  };
+}
+
 const dstPortOf = (frame: Uint8Array) => viewOf(frame).getUint16(36);
 
 scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) => {
@@ -108,10 +127,20 @@ scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) 
   // From here on the test is the agent.
   await node.agent.kill();
   const dataplane = node.client(DataplaneControl, "dataplane.sock");
-  const { endpoints } = await node.client(DataplaneExt, "dataplane.sock").listEndpoints({});
+  const ext = node.client(DataplaneExt, "dataplane.sock");
+  const { endpoints } = await ext.listEndpoints({});
   const identityOf = ({ ip }: { ip: string }) =>
     endpoints.find((endpoint) => endpoint.ip === Ipv4.parse(ip).value)?.identityId ?? 0;
   const sets = opposites(identityOf(sender), identityOf(receiver));
+
+  /** Patches from one set to the other, beginning with the one that is in force. */
+  const patchBackAndForth = async (count: number, from: number) => {
+    let { version } = await ext.patchPolicies({});
+    for (let at = from; at < from + count; at++) {
+      const patch = patchTo(sets[at % 2]!, sets[(at + 1) % 2]!);
+      ({ version } = await ext.patchPolicies({ ...patch, baseVersion: version }));
+    }
+  };
 
   const isUdp = (frame: Uint8Array) => frame[23] === IpProtocol.UDP;
   const fromPod = lab.own(new RawLink(sender.netns, "eth0"));
@@ -190,32 +219,44 @@ scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) 
     assert.deepEqual([added, removed, updated], [BALLAST / 2 + 5, BALLAST / 2 + 5, 0]);
   });
 
-  await step(`${SYNCS} syncs between them under a stream of packets`, async () => {
-    let done = false;
-    const syncing = (async () => {
+  const CHANGES: [what: string, work: () => Promise<void>][] = [
+    [`${SYNCS} syncs`, async () => {
       for (let count = 0; count < SYNCS; count++) await dataplane.syncPolicies(sets[count % 2]!);
-    })().finally(() => done = true);
-    const before = sent.never;
-    for (let round = 0; !done; round++) {
-      for (let burst = 0; burst < 4; burst++) send(round * 4 + burst);
-      receive();
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
-    await syncing;
-    assert(sent.never - before > 2 * SYNCS, `only ${sent.never - before} packets were sent`);
-    await eventually(() => {
-      receive();
-      return arrived.always === sent.always;
-    }, { what: `all of ${sent.always} packets that every set allows` });
-    assert.equal(arrived.never, 0, `of ${sent.never} packets that no set allows`);
-  });
+    }],
+    [`${PATCHES} patches`, async () => {
+      await dataplane.syncPolicies(sets[0]);
+      await patchBackAndForth(PATCHES, 0);
+    }],
+  ];
+  for (const [what, work] of CHANGES) {
+    await step(`${what} between them under a stream of packets`, async () => {
+      let done = false;
+      const changing = work().finally(() => done = true);
+      const before = sent.never;
+      for (let round = 0; !done; round++) {
+        for (let burst = 0; burst < 4; burst++) send(round * 4 + burst);
+        receive();
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      await changing;
+      assert(sent.never - before > 2 * PATCHES, `only ${sent.never - before} packets were sent`);
+      await eventually(() => {
+        receive();
+        return arrived.always === sent.always;
+      }, { what: `all of ${sent.always} packets that every set allows` });
+      assert.equal(arrived.never, 0, `of ${sent.never} packets that no set allows`);
+    });
+  }
 
-  await step(`a dataplane that is killed ${KILLS} times while it syncs`, async () => {
+  await step(`a dataplane that is killed ${KILLS} times while it syncs and patches`, async () => {
     const random = new SeededRandom(7);
     for (let round = 0; round < KILLS; round++) {
-      // The kill falls into one of the syncs.
+      // The kill falls into one of the changes.
       const syncing = (async () => {
-        for (let count = 0; count < 20; count++) await dataplane.syncPolicies(sets[count % 2]!);
+        for (let count = 0; count < 20; count++) {
+          if (round % 2 === 0) await dataplane.syncPolicies(sets[count % 2]!);
+          else await patchBackAndForth(1, (round >> 1) + 1 + count);
+        }
       })().catch(() => {});
       const killAfterMs = random.below(60);
       const began = performance.now();
@@ -241,10 +282,10 @@ scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) 
   });
 
   await step("a sync that is refused changes nothing", async () => {
-    const before = await node.client(DataplaneExt, "dataplane.sock").listPolicyEntries({});
+    const before = await ext.listPolicyEntries({});
     const bad = { ...sets[0], policies: [...sets[0].policies, { dstPort: 70_000 }] };
     await assert.rejects(dataplane.syncPolicies(bad), /policies\[\d+\]\.dst_port.*70000/);
-    const after = await node.client(DataplaneExt, "dataplane.sock").listPolicyEntries({});
+    const after = await ext.listPolicyEntries({});
     assert.deepEqual(after, before);
   });
 });
