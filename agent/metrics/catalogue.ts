@@ -35,12 +35,12 @@ export const MAX_FLOW_PAIRS = 1000;
 /** Every metric by name. Names from wire/novanet.md section 11 first, then our own. */
 export const METRICS = {
   novanet_flow_total: counter(
-    "Flow events of new connections (ALLOW) and of drops (DENY).",
+    "Flow events of new connections (ALLOW, AUDIT) and of drops (DENY).",
     ["src_identity", "dst_identity", "verdict"],
-    `2 x ${MAX_FLOW_PAIRS} identity pairs, then "other"`,
+    `3 x ${MAX_FLOW_PAIRS} identity pairs, then "other"`,
   ),
   novanet_drops_total: counter("Dropped packets.", ["reason"], "the drop reasons"),
-  novanet_policy_verdict_total: counter("Policy decisions in flow events.", ["action"], "2"),
+  novanet_policy_verdict_total: counter("Policy decisions in flow events.", ["action"], "3"),
   novanet_dataplane_tcp_connection_total: counter(
     "TCP flow events with the flag set.",
     ["flag"],
@@ -70,9 +70,9 @@ export const METRICS = {
   novanet_agent_warnings: gauge("Things on the host that stand in the way."),
   novanet_flow_events_total: counter("Flow events that the dataplane sent to the agent."),
   novanet_flow_events_lost_total: counter(
-    "Flow events lost on the way to a reader.",
+    "Flow events lost: in the kernel's buffer (dataplane), between the daemons (stream), by slow readers (agent).",
     ["stage"],
-    "2",
+    "3",
   ),
   novanet_map_entries: gauge("Entries in a map of the dataplane.", ["map"], "the maps"),
   novanet_map_max_entries: gauge("Room in a map of the dataplane.", ["map"], "the maps"),

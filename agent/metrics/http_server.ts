@@ -1,3 +1,4 @@
+import { Coalesced } from "../enforce/coalesce.ts";
 import { getLogger } from "../../shared/log.ts";
 
 const log = getLogger("agent/http");
@@ -31,13 +32,16 @@ export interface HttpSources {
  */
 export function serveHttp(address: string, sources: HttpSources): () => Promise<void> {
   const colon = address.lastIndexOf(":");
+  // However many ask at once, the metrics are gathered for one at a time.
+  const metrics = new Coalesced(() => sources.metrics());
+  const shared = { ...sources, metrics: () => metrics.run() };
   const hostname = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1") || "0.0.0.0";
   try {
     const server = Deno.serve({
       hostname,
       port: Number(address.slice(colon + 1)),
       onListen: () => log.info("serving metrics", { address }),
-    }, (request) => respond(request, sources));
+    }, (request) => respond(request, shared));
     return () => server.shutdown();
   } catch (cause) {
     throw new MetricsAddressError(address, cause);

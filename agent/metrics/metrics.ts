@@ -6,11 +6,10 @@ import {
   AgentControl,
   DropReason,
   type FlowEvent,
-  FlowEventType,
   type GetDataplaneStatusResponse,
-  PolicyAction,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { MAX_FLOW_PAIRS, type MetricName, METRICS, type MetricSpec } from "./catalogue.ts";
+import { type MetricName, METRICS, type MetricSpec } from "./catalogue.ts";
+import { FlowCounts } from "./flow_counts.ts";
 import { HandshakeTimer } from "./handshake_timer.ts";
 
 /** Values that are read when somebody asks for the metrics. */
@@ -32,13 +31,6 @@ export interface MetricSnapshot {
 
 /** Upper bounds in seconds: an ADD takes milliseconds, a stuck one half a minute. */
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30];
-const TCP_FLAGS: readonly (readonly [flag: string, bit: number])[] = [
-  ["fin", 0x01],
-  ["syn", 0x02],
-  ["rst", 0x04],
-  ["ack", 0x10],
-];
-
 const STREAMS: ReadonlySet<string> = new Set(
   [AgentControl, AgentExt, EBPFServices].flatMap(({ methods }) => methods as readonly DescMethod[])
     .filter(({ methodKind }) => methodKind !== "unary").map(({ name }) => name),
@@ -50,7 +42,7 @@ export class AgentMetrics {
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
   readonly #histograms = new Map<string, Histogram>();
-  readonly #flowPairs = new Set<string>();
+  readonly #flows = new FlowCounts();
   readonly #handshakes = new HandshakeTimer();
 
   constructor() {
@@ -69,17 +61,8 @@ export class AgentMetrics {
 
   /** Counts a flow event. */
   onFlow(event: FlowEvent): void {
-    const verdict = event.verdict === PolicyAction.DENY ? "DENY" : "ALLOW";
-    if (event.eventType === FlowEventType.NEW || event.verdict === PolicyAction.DENY) {
-      this.#inc("novanet_flow_total", { ...this.#pair(event), verdict });
-      this.#inc("novanet_policy_verdict_total", { action: verdict });
-    }
+    this.#flows.add(event);
     if (event.protocol !== 6) return;
-    for (const [flag, bit] of TCP_FLAGS) {
-      if ((event.tcpFlags & bit) !== 0) {
-        this.#inc("novanet_dataplane_tcp_connection_total", { flag });
-      }
-    }
     const latency = this.#handshakes.observe(event);
     if (latency !== undefined) this.#observe("novanet_dataplane_tcp_latency_seconds", {}, latency);
   }
@@ -115,6 +98,7 @@ export class AgentMetrics {
     this.#set("novanet_agent_warnings", snapshot.warnings);
     this.#count("novanet_flow_events_total", {}, snapshot.flowEvents);
     this.#count("novanet_flow_events_lost_total", { stage: "agent" }, snapshot.lostInAgent);
+    this.#countFlows();
     this.#set("novanet_agent_dataplane_connected", snapshot.dataplane === undefined ? 0 : 1);
     if (snapshot.dataplane !== undefined) this.#setDataplane(snapshot.dataplane);
     return await this.#registry.metrics();
@@ -125,12 +109,25 @@ export class AgentMetrics {
     return this.#registry.contentType;
   }
 
+  #countFlows(): void {
+    this.#flows.take({
+      pair: (source, destination, verdict, count) => {
+        const labels = { src_identity: source, dst_identity: destination, verdict };
+        this.#inc("novanet_flow_total", labels, count);
+        this.#inc("novanet_policy_verdict_total", { action: verdict }, count);
+      },
+      flag: (flag, count) => this.#inc("novanet_dataplane_tcp_connection_total", { flag }, count),
+    });
+  }
+
   #setDataplane(status: GetDataplaneStatusResponse): void {
     for (const [reason, packets] of Object.entries(status.dropCounters)) {
       const name = DropReason[Number(reason)] ?? reason;
       this.#count("novanet_drops_total", { reason: name }, packets);
     }
     this.#count("novanet_flow_events_lost_total", { stage: "dataplane" }, status.lostFlowEvents);
+    const stream = status.lostSubscriberEvents;
+    this.#count("novanet_flow_events_lost_total", { stage: "stream" }, stream);
     this.#set("novanet_conntrack_entries", status.conntrackCount);
     this.#set("novanet_conntrack_max_entries", status.conntrackMax);
     for (const { name, entries, maxEntries } of status.mapUsage) {
@@ -139,19 +136,8 @@ export class AgentMetrics {
     }
   }
 
-  #pair(event: FlowEvent): { src_identity: string; dst_identity: string } {
-    const key = `${event.srcIdentity},${event.dstIdentity}`;
-    if (!this.#flowPairs.has(key)) {
-      if (this.#flowPairs.size >= MAX_FLOW_PAIRS) {
-        return { src_identity: "other", dst_identity: "other" };
-      }
-      this.#flowPairs.add(key);
-    }
-    return { src_identity: `${event.srcIdentity}`, dst_identity: `${event.dstIdentity}` };
-  }
-
-  #inc(name: MetricName, labels: Record<string, string>): void {
-    this.#counters.get(name)?.inc(labels);
+  #inc(name: MetricName, labels: Record<string, string>, count: number): void {
+    this.#counters.get(name)?.inc(labels, count);
   }
 
   /** A counter that is kept elsewhere. */

@@ -25,6 +25,7 @@ const SNAPSHOT: MetricSnapshot = {
   dataplane: create(GetDataplaneStatusResponseSchema, {
     dropCounters: { [DropReason.POLICY_DENIED]: 12n, 999: 1n },
     lostFlowEvents: 7n,
+    lostSubscriberEvents: 6n,
     conntrackCount: 11,
     conntrackMax: 1000,
     mapUsage: [{ name: "POLICIES", entries: 4n, maxEntries: 65536n }],
@@ -39,6 +40,10 @@ Deno.test("every metric of the catalogue is rendered, with its values", async ()
   const metrics = new AgentMetrics();
   metrics.onFlow(flow({ eventType: FlowEventType.NEW, verdict: PolicyAction.ALLOW, tcpFlags: 2 }));
   metrics.onFlow(flow({ eventType: FlowEventType.UPDATE, isReply: true, tcpFlags: 0x12 }));
+  metrics.onFlow(flow({ eventType: FlowEventType.NEW, verdict: PolicyAction.AUDIT }));
+  metrics.onFlow(
+    flow({ eventType: FlowEventType.DROP, verdict: PolicyAction.DENY, srcIdentity: 9 }),
+  );
   metrics.onRpc("AddPod", "OK", 0.004);
   metrics.onRpc("DelPod", "INTERNAL", 0.004);
   metrics.onRpc("StreamAgentFlows", "OK", 3600);
@@ -51,11 +56,15 @@ Deno.test("every metric of the catalogue is rendered, with its values", async ()
     'novanet_drops_total{reason="POLICY_DENIED"} 12',
     'novanet_drops_total{reason="999"} 1',
     'novanet_flow_total{src_identity="0",dst_identity="0",verdict="ALLOW"} 1',
+    'novanet_flow_total{src_identity="0",dst_identity="0",verdict="AUDIT"} 1',
+    'novanet_flow_total{src_identity="9",dst_identity="0",verdict="DENY"} 1',
+    'novanet_policy_verdict_total{action="AUDIT"} 1',
     'novanet_dataplane_tcp_connection_total{flag="syn"} 2',
     'novanet_map_entries{map="POLICIES"} 4',
     'novanet_map_max_entries{map="POLICIES"} 65536',
     'novanet_flow_events_lost_total{stage="dataplane"} 7',
     'novanet_flow_events_lost_total{stage="agent"} 5',
+    'novanet_flow_events_lost_total{stage="stream"} 6',
     'novanet_agent_addresses{state="free"} 250',
     'novanet_agent_info{version="1.2.3"} 1',
     'novanet_cni_add_duration_seconds_count{result="ok"} 1',
@@ -85,6 +94,11 @@ Deno.test("the TCP latency is the time to the first answer", async () => {
   metrics.onFlow(flow({ ...ends, eventType: FlowEventType.NEW, timestampNs: 1_000_000_000n }));
   metrics.onFlow(flow({ ...back, eventType: FlowEventType.UPDATE, timestampNs: 1_002_000_000n }));
   metrics.onFlow(flow({ ...back, eventType: FlowEventType.UPDATE, timestampNs: 9_000_000_000n }));
+  // The port is another, and of these the end comes first.
+  metrics.onFlow(flow({ ...back, dstPort: 40001, timestampNs: 9_000_000_000n }));
+  metrics.onFlow(flow({ ...ends, srcPort: 5, eventType: FlowEventType.NEW, timestampNs: 1n }));
+  metrics.onFlow(flow({ ...ends, srcPort: 5, eventType: FlowEventType.END, timestampNs: 2n }));
+  metrics.onFlow(flow({ ...back, dstPort: 5, timestampNs: 3n }));
   const text = await metrics.render(SNAPSHOT);
   assert.match(text, /^novanet_dataplane_tcp_latency_seconds_sum 0\.002$/m);
   assert.match(text, /^novanet_dataplane_tcp_latency_seconds_count 1$/m);

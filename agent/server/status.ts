@@ -64,7 +64,8 @@ export async function agentStatus(
     nodeName: config.nodeName,
     version: VERSION,
     ready: notReadyReasons(parts).length === 0,
-    lostFlowEvents: (dataplane?.lostFlowEvents ?? 0n) + flows.lost,
+    lostFlowEvents: flows.lost + (dataplane?.lostFlowEvents ?? 0n) +
+      (dataplane?.lostSubscriberEvents ?? 0n),
     flowEvents: flows.events,
     conntrackCount: dataplane?.conntrackCount ?? 0,
     conntrackMax: dataplane?.conntrackMax ?? 0,

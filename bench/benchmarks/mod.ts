@@ -1,5 +1,6 @@
 import type { Benchmark } from "../lib/benchmark.ts";
 import { cni } from "./cni.ts";
+import { flows } from "./flows.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
 import { packets } from "./packets.ts";
@@ -17,6 +18,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   verifier,
   cni,
   policies,
+  flows,
   start,
   memory,
   rpc,

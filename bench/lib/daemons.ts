@@ -68,6 +68,13 @@ async function accepts(node: LabNode): Promise<boolean> {
   }
 }
 
+/** Processor time that a process has used, in microseconds. */
+export function cpuUs(pid: number): number {
+  // The second field, the name, may hold spaces; times are in 1/100 s (proc_pid_stat(5)).
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
 /** Resident memory of a process in MB (10^6 bytes). The program is the child of the nsenter that was started, or took its place. */
 export function residentMb(pid: number): number {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);

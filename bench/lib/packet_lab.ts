@@ -1,7 +1,6 @@
 import { type BpfMap, BpfObject, type BpfProgram } from "../../shared/ffi/bpf.ts";
 import { inNetns } from "../../shared/netns/mod.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
-import type { Datapath } from "../../tests/datapath/datapath.ts";
 import { bpfObject } from "./tools.ts";
 
 const CTX_SIZE = 192;
@@ -25,14 +24,14 @@ export interface SeenPacket {
 
 /** Runs a program of the datapath on many packets in the kernel, by bench/bpf/vary.bpf.c. */
 export class PacketLab implements Disposable {
-  readonly #netns: LabNetns;
+  readonly #netns: Pick<LabNetns, "path">;
   readonly #stack: DisposableStack;
   readonly #vary: BpfProgram;
   readonly #empty: BpfProgram;
   readonly #target: BpfMap;
   readonly #settings: BpfMap;
 
-  private constructor(netns: LabNetns, elf: Uint8Array) {
+  private constructor(netns: Pick<LabNetns, "path">, elf: Uint8Array) {
     using stack = new DisposableStack();
     using object = BpfObject.open(elf);
     object.load();
@@ -45,7 +44,7 @@ export class PacketLab implements Disposable {
   }
 
   /** @param netns where the interfaces are that packets are seen on @throws {SysError} */
-  static async create(netns: LabNetns): Promise<PacketLab> {
+  static async create(netns: Pick<LabNetns, "path">): Promise<PacketLab> {
     return new PacketLab(netns, await bpfObject("vary"));
   }
 
@@ -104,9 +103,8 @@ function settings(frame: Uint8Array, order: FlowOrder): Uint8Array {
   return bytes;
 }
 
-/** Forgets all connections. */
-export function clearConnections(datapath: Datapath): void {
-  const map = datapath.map("CONNTRACK");
+/** Forgets all connections. @param map CONNTRACK */
+export function clearConnections(map: BpfMap): void {
   for (;;) {
     const { keys, count } = map.lookupBatch(undefined, 65_536);
     if (count === 0) return;

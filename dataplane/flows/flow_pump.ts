@@ -49,6 +49,11 @@ export class FlowPump {
     return this.#received;
   }
 
+  /** Events that readers lost because they were slow, all together. */
+  get lostBySubscribers(): number {
+    return this.#fanOut.lost;
+  }
+
   /** A new reader, or undefined when there are too many. What was lost before it came is not its loss. @throws SysError */
   subscribe(filter: FlowFilter): FlowSubscriber | undefined {
     if (this.#fanOut.size === 0) this.#lostBefore = this.#options.readLost();

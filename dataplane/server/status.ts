@@ -41,6 +41,7 @@ function readStatus(dataplane: Dataplane): Status {
     conntrackCount,
     lostFlowEvents: statistics.read(Statistic.STATISTIC_EVENTS_LOST),
     flowEvents: flows.received,
+    lostSubscriberEvents: BigInt(flows.lostBySubscribers),
     mapUsage: mapUsage(dataplane, conntrackCount),
     attachMode: attachments.mode,
     policyGeneration: BigInt(policies.generation),
