@@ -1,27 +1,16 @@
 import assert from "node:assert/strict";
+import { NODE, OUTSIDE } from "./cast.ts";
 import { CompiledCluster } from "./compiled.ts";
 import { decide, type ModelEnd, type ModelPod } from "./model.ts";
-import { OUTSIDE, RandomCluster } from "./random_cluster.ts";
+import { RandomCluster } from "./random_cluster.ts";
 import { SEED_VARIABLE, seeds } from "./seeds.ts";
 
 const CLUSTERS = 3000;
 const PACKETS = 100;
-const NODE = "192.168.1.1";
 
 function randomEnd(random: RandomCluster, pods: readonly ModelPod[]): ModelEnd {
   if (random.chance(75)) return { pod: random.pick(pods) };
   return random.chance(10) ? { node: NODE } : { address: random.pick(OUTSIDE) };
-}
-
-/** Often one that the destination has a name for: names matter there only. */
-function randomService(random: RandomCluster, to: ModelEnd): [protocol: string, port: number] {
-  const named = "pod" in to ? to.pod.ports : [];
-  if (named.length > 0 && random.chance(50)) {
-    const { protocol, port } = random.pick(named);
-    return [protocol, port];
-  }
-  const protocol = random.protocol();
-  return [protocol, protocol === "ICMP" ? 0 : random.port()];
 }
 
 Deno.test(`compiled entries decide as the documentation says: ${CLUSTERS} random clusters`, () => {
@@ -34,7 +23,7 @@ Deno.test(`compiled entries decide as the documentation says: ${CLUSTERS} random
     for (let i = 0; i < PACKETS; i++) {
       const from = randomEnd(random, pods);
       const to = randomEnd(random, pods);
-      const [protocol, port] = randomService(random, to);
+      const [protocol, port] = random.service(to);
       const expected = decide(cluster, from, to, protocol, port);
       const got = compiled.decide(from, to, protocol, port);
       counts[expected.verdict] += 1;

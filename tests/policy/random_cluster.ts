@@ -1,7 +1,16 @@
 import { SeededRandom } from "../../shared/testing/seeded_random.ts";
-import type { ModelCluster, ModelPod, RawPeer, RawPolicy, RawPort, RawSelector } from "./model.ts";
+import { PODS } from "./cast.ts";
+import type {
+  ModelCluster,
+  ModelEnd,
+  ModelPod,
+  RawPeer,
+  RawPolicy,
+  RawPort,
+  RawSelector,
+} from "./model.ts";
 
-const NAMESPACES = ["red", "green", "blue", "grey"];
+const NAMESPACES = ["shop", "office", "lab"];
 const KEYS = ["app", "tier", "constructor"];
 const VALUES = ["a", "b", "c"];
 const PORT_NAMES = ["http", "dns"];
@@ -9,20 +18,19 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP"];
 const PORTS = [53, 80, 81, 82, 443, 8080, 9000];
 const BLOCKS = [
   "0.0.0.0/0",
-  "10.0.0.0/8",
-  "10.1.0.0/16",
-  "10.1.2.0/24",
-  "10.1.2.3/32",
-  "10.244.0.0/16",
-  "10.244.0.0/29",
-  "10.244.0.4/30",
-  "10.244.0.5/32",
-  "192.168.0.0/16",
   "128.0.0.0/1",
+  "10.0.0.0/8",
+  "10.244.0.0/24",
+  "10.244.0.0/28",
+  "10.244.0.8/30",
+  "10.244.0.11/32",
+  "192.0.2.0/24",
+  "192.0.2.0/29",
+  "198.51.100.0/24",
+  "198.51.100.128/25",
+  "198.51.100.128/30",
+  "198.51.100.200/32",
 ];
-
-/** Addresses outside the cluster, in and between the blocks. */
-export const OUTSIDE = ["10.1.2.3", "10.1.2.4", "10.1.9.9", "10.9.9.9", "192.168.1.1", "8.8.8.8"];
 
 /** Small random clusters, made to have much in common so that rules meet. Repeatable by seed. */
 export class RandomCluster extends SeededRandom {
@@ -40,23 +48,34 @@ export class RandomCluster extends SeededRandom {
 
   /** @param number gives the pod its name and address. */
   pod(number: number): ModelPod {
-    const ports = new Map<string, ModelPod["ports"][number]>();
-    for (const name of this.some(3, () => this.pick(PORT_NAMES))) {
-      ports.set(name, { name, protocol: this.pick(PROTOCOLS), port: this.pick(PORTS) });
-    }
     return {
       namespace: this.namespace(),
       name: `pod-${number}`,
       labels: this.labels(),
-      ports: [...ports.values()],
+      ports: this.namedPorts(),
       ip: `10.244.0.${number}`,
     };
   }
 
-  /** Namespaces and policies; `grey` never has an object. */
+  /** The pods of the cast, with other labels and ports where the manifests tell them. */
+  castPods(): ModelPod[] {
+    return PODS.map(({ labelsFrom, ...pod }) =>
+      labelsFrom === "ADD" ? pod : { ...pod, labels: this.labels(), ports: this.namedPorts() }
+    );
+  }
+
+  namedPorts(): ModelPod["ports"] {
+    const ports = new Map<string, ModelPod["ports"][number]>();
+    for (const name of this.some(3, () => this.pick(PORT_NAMES))) {
+      ports.set(name, { name, protocol: this.pick(PROTOCOLS), port: this.pick(PORTS) });
+    }
+    return [...ports.values()];
+  }
+
+  /** Namespaces and policies; `lab` never has an object. */
   cluster(): ModelCluster {
     return {
-      namespaces: { red: this.labels(), green: this.labels(), blue: {} },
+      namespaces: { shop: this.labels(), office: this.labels() },
       policies: Array.from({ length: this.below(6) }, (_, i) => this.policy(i)),
       defaultDeny: this.chance(15),
     };
@@ -79,6 +98,17 @@ export class RandomCluster extends SeededRandom {
       policy.spec.egress = this.some(2, () => ({ ...this.#rule("to"), ...this.#ports() }));
     }
     return policy;
+  }
+
+  /** Often one that the destination has a name for: names matter there only. */
+  service(to: ModelEnd): [protocol: string, port: number] {
+    const named = "pod" in to ? to.pod.ports : [];
+    if (named.length > 0 && this.chance(50)) {
+      const { protocol, port } = this.pick(named);
+      return [protocol, port];
+    }
+    const protocol = this.protocol();
+    return [protocol, protocol === "ICMP" ? 0 : this.port()];
   }
 
   protocol(): string {

@@ -82,9 +82,13 @@ interface WrittenLiving {
 
 const WORLD_FIELDS = ["policies", "audit", "labels", "namespaces"];
 
-/** @returns all cases in the order of the files' names. @throws {Error} for what is written wrong. */
-export function readTable(): PolicyCase[] {
-  return readFolder<WrittenCase, PolicyCase>("table", (written, topic) => {
+/**
+ * @param folder `default_deny` for the cases of a node whose agent has `policy.default_deny`.
+ * @returns all cases in the order of the files' names.
+ * @throws {Error} for what is written wrong.
+ */
+export function readTable(folder: "table" | "default_deny" = "table"): PolicyCase[] {
+  return readFolder<WrittenCase, PolicyCase>(folder, (written, topic) => {
     refuseUnknown(written, ["what", "probes", ...WORLD_FIELDS]);
     const { what, probes, ...world } = written;
     return { topic, what, world: readWorld(world), probes: probes.map(readProbe) };

@@ -7,44 +7,56 @@ import { describeProbe, type PolicyCase, readTable } from "./table.ts";
 
 const LEAST_CASES = 150;
 const TABLE = readTable();
+const DEFAULT_DENY = readTable("default_deny");
 
 Deno.test("the table has no case twice, and enough of them", () => {
-  const names = TABLE.map(({ topic, what }) => `${topic}: ${what}`);
+  const names = [...TABLE, ...DEFAULT_DENY].map(({ topic, what }) => `${topic}: ${what}`);
   assert.equal(new Set(names).size, names.length);
   assert(TABLE.length >= LEAST_CASES, `${TABLE.length} cases`);
 });
 
-for (const topic of new Set(TABLE.map((one) => one.topic))) {
-  Deno.test(`what the table says is what the documentation says: ${topic}`, () => {
-    for (const { what, world, probes } of TABLE.filter((one) => one.topic === topic)) {
-      const cluster = {
-        namespaces: { ...world.namespaces },
-        policies: [...world.policies],
-      };
-      for (const probe of probes) {
-        const [from, to] = [probe.from, probe.to].map((name) => modelEnd(name, world.pods));
-        assert(from && to);
-        const { verdict, rules } = decide(cluster, from, to, probe.protocol, probe.port);
-        const rule = rules.includes(probe.rule) ? probe.rule : rules.join(" or ");
-        const told = describeProbe(probe, probe.verdict, probe.rule);
-        assert.equal(told, describeProbe(probe, verdict, rule), what);
+/** What a case expects must be what the model says. */
+function compareWithModel({ what, world, probes }: PolicyCase, defaultDeny: boolean): void {
+  const { namespaces, policies, pods } = world;
+  const cluster = { namespaces: { ...namespaces }, policies: [...policies], defaultDeny };
+  for (const probe of probes) {
+    const [from, to] = [modelEnd(probe.from, pods), modelEnd(probe.to, pods)];
+    const { verdict, rules } = decide(cluster, from, to, probe.protocol, probe.port);
+    const rule = rules.includes(probe.rule) ? probe.rule : rules.join(" or ");
+    const told = describeProbe(probe, probe.verdict, probe.rule);
+    assert.equal(told, describeProbe(probe, verdict, rule), what);
+  }
+}
+
+for (const cases of [TABLE, DEFAULT_DENY]) {
+  for (const topic of new Set(cases.map((one) => one.topic))) {
+    Deno.test(`what the table says is what the documentation says: ${topic}`, () => {
+      for (const one of cases.filter((one) => one.topic === topic)) {
+        compareWithModel(one, cases === DEFAULT_DENY);
       }
-    }
-  });
+    });
+  }
+}
+
+async function play(cast: PolicyNode, { world, probes }: PolicyCase): Promise<void> {
+  await cast.enter(world);
+  const fates = await Promise.all(
+    probes.map(async (probe) => {
+      const { verdict, rule } = await cast.probe(probe.from, probe.to, probe.service);
+      return describeProbe(probe, verdict, rule);
+    }),
+  );
+  const expected = probes.map((probe) => describeProbe(probe, probe.verdict, probe.rule));
+  assert.deepEqual(fates, expected);
 }
 
 scenario(`${TABLE.length} policy cases, packet by packet`, {}, async ({ lab, node, step }) => {
   const cast = await PolicyNode.make(lab, node);
-  const play = async ({ world, probes }: PolicyCase) => {
-    await cast.enter(world);
-    const fates = await Promise.all(
-      probes.map(async (probe) => {
-        const { verdict, rule } = await cast.probe(probe.from, probe.to, probe.service);
-        return describeProbe(probe, verdict, rule);
-      }),
-    );
-    const expected = probes.map((probe) => describeProbe(probe, probe.verdict, probe.rule));
-    assert.deepEqual(fates, expected);
-  };
-  for (const one of TABLE) await step(`${one.topic}: ${one.what}`, () => play(one));
+  for (const one of TABLE) await step(`${one.topic}: ${one.what}`, () => play(cast, one));
+});
+
+const config = { "policy.default_deny": true };
+scenario("policy cases where the default is to deny", { config }, async ({ lab, node, step }) => {
+  const cast = await PolicyNode.make(lab, node);
+  for (const one of DEFAULT_DENY) await step(one.what, () => play(cast, one));
 });
