@@ -1,39 +1,64 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
 import { TcpClient, TcpEchoServer } from "../../shared/testing/sockets.ts";
 
-const CHUNK = new Uint8Array(32 * 1024);
-const PAUSE_MS = 2;
+/** A prime number of bytes that do not repeat, three times over: what is lost, doubled or swapped does not fit any more. */
+const PERIOD = 65_521;
+const PATTERN = pattern();
+
+/** How fast a transfer goes. */
+export interface TransferOptions {
+  /** Bytes that are sent at once, at most 64 KiB. */
+  readonly chunkBytes?: number | undefined;
+  readonly pauseMs?: number | undefined;
+  /** The server to use, which stays the caller's; default one of its own. */
+  readonly server?: TcpEchoServer | undefined;
+}
 
 /**
- * A TCP connection on which data goes to a server and comes back, as long as it is not ended. It takes a small part of
- * what the way could carry, so that a pause has no other cause than the way.
+ * A TCP connection on which numbered data goes to a server and comes back, as long as it is not ended. It takes a small
+ * part of what the way could carry, so that a pause has no other cause than the way.
  */
 export class Transfer implements AsyncDisposable {
-  readonly #server: TcpEchoServer;
+  readonly #server: TcpEchoServer | undefined;
   readonly #client: TcpClient;
   readonly #pump: Promise<void>;
+  readonly #chunkBytes: number;
+  readonly #pauseMs: number;
   #sent = 0;
   #received = 0;
   #longestPauseMs = 0;
   #ending = false;
 
-  private constructor(server: TcpEchoServer, client: TcpClient) {
-    this.#server = server;
+  private constructor(
+    client: TcpClient,
+    server: TcpEchoServer | undefined,
+    { chunkBytes = 32 * 1024, pauseMs = 2 }: TransferOptions,
+  ) {
     this.#client = client;
+    this.#server = server;
+    this.#chunkBytes = chunkBytes;
+    this.#pauseMs = pauseMs;
     this.#pump = this.#run();
     // Told by end() or dispose.
     this.#pump.catch(() => {});
   }
 
   /** Connects and begins. @param ip the server's */
-  static async start(from: LabNetns, to: LabNetns, ip: string): Promise<Transfer> {
-    const server = new TcpEchoServer(to);
+  static async start(
+    from: LabNetns,
+    to: LabNetns,
+    ip: string,
+    options: TransferOptions = {},
+  ): Promise<Transfer> {
+    const own = options.server === undefined ? new TcpEchoServer(to) : undefined;
     try {
-      return new Transfer(server, await TcpClient.connect(from, { ip, port: server.port }));
+      const { port } = options.server ?? own ?? assert.fail();
+      return new Transfer(await TcpClient.connect(from, { ip, port }), own, options);
     } catch (error) {
-      await server[Symbol.asyncDispose]();
+      await own?.[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -54,7 +79,7 @@ export class Transfer implements AsyncDisposable {
   }
 
   /** Waits until so many more bytes have come back. @throws {SysError} ECONNRESET and the like */
-  async progress(bytes = 10 * CHUNK.length): Promise<void> {
+  async progress(bytes = 10 * this.#chunkBytes): Promise<void> {
     const goal = this.#received + bytes;
     await Promise.race([
       this.#pump,
@@ -74,21 +99,43 @@ export class Transfer implements AsyncDisposable {
     this.#ending = true;
     this.#client.close();
     await this.#pump.catch(() => {});
-    await this.#server[Symbol.asyncDispose]();
+    await this.#server?.[Symbol.asyncDispose]();
   }
 
   async #run(): Promise<void> {
     let last = performance.now();
     while (!this.#ending || this.#received < this.#sent) {
-      if (!this.#ending) this.#sent += this.#client.send(CHUNK);
+      if (!this.#ending) this.#sent += this.#client.send(dataAt(this.#sent, this.#chunkBytes));
       for (let data = this.#client.take(); data !== undefined; data = this.#client.take()) {
         if (data.length === 0) throw new Error("the server closed the connection");
+        if (!equal(data, dataAt(this.#received, data.length))) {
+          throw new Error(`other bytes than those sent came back, from ${this.#received} on`);
+        }
         this.#received += data.length;
         const now = performance.now();
         this.#longestPauseMs = Math.max(this.#longestPauseMs, now - last);
         last = now;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
     }
   }
+}
+
+function pattern(): Uint8Array {
+  const bytes = new Uint8Array(3 * PERIOD);
+  let state = 1;
+  for (let i = 0; i < PERIOD; i++) {
+    state = Math.imul(state, 1_664_525) + 1_013_904_223 >>> 0;
+    bytes[i] = bytes[i + PERIOD] = bytes[i + 2 * PERIOD] = state >>> 24;
+  }
+  return bytes;
+}
+
+function dataAt(position: number, length: number): Uint8Array {
+  const from = position % PERIOD;
+  return PATTERN.subarray(from, from + length);
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }

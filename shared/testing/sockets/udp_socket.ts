@@ -8,7 +8,9 @@ import {
   netnsSocket,
   recvfrom,
   sendto,
+  setsockopt,
   SOCK_DGRAM,
+  SOL_SOCKET,
 } from "../../ffi/sys.ts";
 import { openNetns } from "../../netns/netns.ts";
 import { eventually } from "../eventually.ts";
@@ -16,6 +18,13 @@ import type { LabNetns } from "../lab.ts";
 import { decodeAddress, encodeAddress, type SocketAddress } from "./address.ts";
 
 const LARGEST_DATAGRAM = 65536;
+const SO_RCVBUFFORCE = 33;
+
+/** Where a socket is bound, and what waits in it. */
+export interface UdpSocketOptions extends Partial<SocketAddress> {
+  /** Room for datagrams that were not taken yet; default the kernel's. */
+  readonly bufferBytes?: number | undefined;
+}
 
 /** A datagram and who sent it. */
 export interface Datagram {
@@ -26,16 +35,23 @@ export interface Datagram {
 /** A UDP socket inside a namespace. Errors that ICMP reports about what was sent earlier are left out. */
 export class UdpSocket implements Disposable {
   readonly #socket: Fd;
+  readonly #buffer = new Uint8Array(LARGEST_DATAGRAM);
 
   /**
    * @param options.port default one that the kernel chooses
    * @param options.ip default any address of the namespace
    * @throws {SysError} EADDRINUSE and the like
    */
-  constructor(netns: LabNetns, { ip = "0.0.0.0", port = 0 }: Partial<SocketAddress> = {}) {
+  constructor(
+    netns: LabNetns,
+    { ip = "0.0.0.0", port = 0, bufferBytes }: UdpSocketOptions = {},
+  ) {
     using fd = openNetns(netns.path);
     using stack = new DisposableStack();
     this.#socket = stack.use(netnsSocket(fd.fd, AF_INET, SOCK_DGRAM, 0));
+    if (bufferBytes !== undefined) {
+      setsockopt(this.#socket.fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
+    }
     bind(this.#socket.fd, encodeAddress({ ip, port }));
     stack.move();
   }
@@ -77,10 +93,9 @@ export class UdpSocket implements Disposable {
   }
 
   #receive(): Datagram | undefined {
-    const buffer = new Uint8Array(LARGEST_DATAGRAM);
     try {
-      const { size, address } = recvfrom(this.#socket.fd, buffer, MSG_DONTWAIT);
-      return { from: decodeAddress(address), data: buffer.slice(0, size) };
+      const { size, address } = recvfrom(this.#socket.fd, this.#buffer, MSG_DONTWAIT);
+      return { from: decodeAddress(address), data: this.#buffer.slice(0, size) };
     } catch (error) {
       if (isErrno(error, "EAGAIN") || isErrno(error, "ECONNREFUSED")) return undefined;
       throw error;
