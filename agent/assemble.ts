@@ -4,6 +4,8 @@ import { toRpcError } from "../shared/rpc/errors.ts";
 import type { AgentConfig } from "./config/mod.ts";
 import { configEntries } from "./dataplane/config_entries.ts";
 import { DataplaneLink } from "./dataplane/link.ts";
+import { inspectNode } from "./doctor/inspect_node.ts";
+import type { DoctorSources } from "./doctor/sources.ts";
 import { Coalesced } from "./enforce/coalesce.ts";
 import { EndpointBook } from "./enforce/endpoint_book.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
@@ -134,6 +136,26 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     await controller.delete(entry);
   }
 
+  const warnings = () => [
+    ...nodeWarnings(config, registry.addresses),
+    ...hostWarnings(hostWatch.network()),
+    ...unknown.warnings,
+    ...podLinkWatch.warnings,
+  ];
+  const sources: DoctorSources = {
+    store,
+    registry,
+    controller,
+    network,
+    unknown,
+    link,
+    endpoints,
+    enforcer,
+    spool,
+    podCidr,
+    warnings,
+  };
+
   return {
     parts: {
       config,
@@ -147,12 +169,8 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       flows,
       metrics,
       started: () => started,
-      warnings: () => [
-        ...nodeWarnings(config, registry.addresses),
-        ...hostWarnings(hostWatch.network()),
-        ...unknown.warnings,
-        ...podLinkWatch.warnings,
-      ],
+      warnings,
+      inspect: (options) => inspectNode(sources, options),
       isHostAddress: (ip) => hostWatch.has(ip),
       pendingDeletes: () => spool.pending,
     },

@@ -24,7 +24,7 @@ const globals = object("Options of every command", {
   ),
   dataplaneSocket: withDefault(
     option("--dataplane-socket", path("PATH"), {
-      description: message`Socket of novanet-dataplane; sysdump asks there too.`,
+      description: message`Socket of novanet-dataplane; sysdump and doctor ask there too.`,
     }),
     "/run/novanet/dataplane.sock",
   ),
@@ -206,6 +206,42 @@ not show on the host's interfaces, so tcpdump there misses them.`,
       ),
     }),
   ),
+  doctor: define(
+    "doctor",
+    "Find what is wrong on this node, and repair it",
+    {
+      what:
+        `Compares the agent's database, the pods' interfaces, routes and neighbours, the kernel's maps, programs and pins, the spool, the 
+sockets and the CNI plugin with what should be there, neither too much nor too little, and says of each thing that differs what to do. With 
+a daemon down it says so first and looks at the rest. --fix repairs what can be repaired safely: running pods keep their addresses and 
+connections, and what may belong to somebody else is left. Warnings are no failure. The exit code is 0 when nothing is wrong (any more), 1 when something 
+is, 3 when a daemon does not answer.`,
+      examples: [
+        "novanetctl doctor",
+        "novanetctl doctor --fix",
+        "novanetctl doctor --json | jq '.findings[] | select(.state == \"wrong\")'",
+      ],
+    },
+    object({
+      command: constant("doctor"),
+      fix: withDefault(
+        flag("--fix", { description: message`Repair what can be repaired safely.` }),
+        false,
+      ),
+      cniConfDir: withDefault(
+        option("--cni-conf-dir", path("PATH"), {
+          description: message`The container runtime's network configurations.`,
+        }),
+        "/etc/cni/net.d",
+      ),
+      cniBinDir: withDefault(
+        option("--cni-bin-dir", path("PATH"), {
+          description: message`The container runtime's plugins.`,
+        }),
+        "/opt/cni/bin",
+      ),
+    }),
+  ),
   sysdump: define(
     "sysdump",
     "Collect what a bug report needs",
@@ -321,7 +357,7 @@ const parser = merge(
     group("Look", or(looks.status, looks.flows, looks.drops, looks.metrics)),
     group("Explain", or(reasons.trace)),
     group("List", or(looks.policy, looks.identity, looks.pods, looks.tunnels, looks.egress)),
-    group("Collect", or(looks.capture, looks.sysdump)),
+    group("Collect", or(looks.capture, looks.sysdump, looks.doctor)),
     group("Other", or(others.version, others.help, others.completion)),
   ),
   globals,

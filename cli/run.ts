@@ -1,5 +1,6 @@
 import { agentDaemon } from "./agent.ts";
 import { capture } from "./commands/capture.ts";
+import { doctor } from "./commands/doctor.ts";
 import { flows } from "./commands/flows.ts";
 import { egress, identity, pods, policy, tunnels } from "./commands/lists.ts";
 import { metrics, status } from "./commands/status.ts";
@@ -46,6 +47,8 @@ async function perform(options: Options, io: Io): Promise<void> {
       return await capture(options, io);
     case "sysdump":
       return await sysdump(options, io);
+    case "doctor":
+      return await doctor(options, io);
     case "version":
       return await version(options, io);
     default:
@@ -55,7 +58,7 @@ async function perform(options: Options, io: Io): Promise<void> {
 
 type OnceOptions = Exclude<
   Options,
-  { readonly command: "flows" | "drops" | "capture" | "sysdump" | "version" }
+  { readonly command: "flows" | "drops" | "capture" | "sysdump" | "doctor" | "version" }
 >;
 
 async function once(options: OnceOptions, io: Io): Promise<void> {

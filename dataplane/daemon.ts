@@ -99,11 +99,12 @@ async function assemble(
   if (options.flowLevel !== undefined) {
     config.set([[ConfigKey.FLOW_LEVEL, BigInt(FLOW_LEVELS.indexOf(options.flowLevel))]]);
   }
-  const endpoints = new EndpointStore({
+  const maps = {
     endpoints: new EndpointsMap(objects.map("ENDPOINTS")),
     podIfaces: new PodIfacesMap(objects.map("POD_IFACES"), objects.map("POD_IFACES_MORE")),
     state,
-  }, (ifindex) => links.linkFind(ifindex)?.mac?.bytes);
+  };
+  const endpoints = new EndpointStore(maps, (ifindex) => links.linkFind(ifindex)?.mac?.bytes);
   const policies = await PolicyStore.open({
     policies: new PoliciesMap(objects.map("POLICIES")),
     shapes: new PolicyShapesMap(objects.map("POLICY_SHAPES")),
@@ -144,6 +145,9 @@ async function assemble(
     flows,
     drops,
     statistics,
+    maps,
+    interfaces: links,
+    pinDir: options.pinDir,
   };
 }
 

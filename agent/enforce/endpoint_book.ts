@@ -2,7 +2,12 @@ import type { EndpointInfo } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import { AttachType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { type Ipv4, Mac } from "../../shared/net/mod.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
-import { diffEndpoints, type Endpoint, endpointMessage } from "../dataplane/endpoint.ts";
+import {
+  diffEndpoints,
+  type Endpoint,
+  type EndpointDiff,
+  endpointMessage,
+} from "../dataplane/endpoint.ts";
 import { labelKey } from "../identity/mod.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import type { Attachment } from "../state/mod.ts";
@@ -91,11 +96,16 @@ export class EndpointBook {
     for (const { ip, identityId } of found) this.#sent.set(ip, { identityId, labels: undefined });
   }
 
-  /** Brings the dataplane's endpoints up to date, by difference. @returns how many changed */
-  async sync(calls: DataplaneCalls, found: readonly EndpointInfo[]): Promise<number> {
+  /** What has to be done so that the dataplane has the endpoints that it should have. */
+  compare(found: readonly EndpointInfo[]): EndpointDiff {
     const underWay = this.#sources.registry.list().filter(({ state }) => state === "adding");
     const keep = this.#sources.untouched().union(new Set(underWay.map(({ ip }) => ip.value)));
-    const { upsert, remove } = diffEndpoints(this.#wanted(), found, keep);
+    return diffEndpoints(this.#wanted(), found, keep);
+  }
+
+  /** Brings the dataplane's endpoints up to date, by difference. @returns how many changed */
+  async sync(calls: DataplaneCalls, found: readonly EndpointInfo[]): Promise<number> {
+    const { upsert, remove } = this.compare(found);
     for (const ip of remove) {
       await calls.control.deleteEndpoint({ ip });
       this.#sent.delete(ip);

@@ -63,6 +63,7 @@ export interface EnforcerOptions {
  */
 export class Enforcer {
   readonly #options: EnforcerOptions;
+  readonly #rules: StableIds;
   readonly #index: PolicyIndex;
   readonly #apply = new Coalesced(() => this.#options.link.call((calls) => this.#pass(calls)));
   readonly #unattached = new Set<string>();
@@ -76,13 +77,14 @@ export class Enforcer {
 
   constructor(options: EnforcerOptions) {
     this.#options = options;
+    this.#rules = new StableIds({
+      first: RULE_ID.first,
+      known: options.store.rules().map(([id, name]) => [name, id]),
+      onAssigned: (name, id) => options.store.saveRule(id, name),
+      onForgotten: (name) => options.store.forgetRule(name),
+    });
     this.#index = new PolicyIndex({
-      rules: new StableIds({
-        first: RULE_ID.first,
-        known: options.store.rules().map(([id, name]) => [name, id]),
-        onAssigned: (name, id) => options.store.saveRule(id, name),
-        onForgotten: (name) => options.store.forgetRule(name),
-      }),
+      rules: this.#rules,
       cidrs: new StableIds({ first: FIRST_CIDR_IDENTITY }),
     }, { defaultDeny: options.config[ConfigKey.DEFAULT_DENY] === 1n });
     this.#labels = new PodLabels(NOTHING, options.excludedLabels);
@@ -102,6 +104,25 @@ export class Enforcer {
   /** Host interfaces that the dataplane would not take at the last connection. */
   get unattached(): ReadonlySet<string> {
     return this.#unattached;
+  }
+
+  /** The number of a policy rule that has one. */
+  ruleNumber(name: string): number | undefined {
+    return this.#rules.get(name);
+  }
+
+  /** The configuration that the dataplane should have, key to value. */
+  get config(): Readonly<Record<number, bigint>> {
+    return this.#options.config;
+  }
+
+  /**
+   * Sends the whole policy, whatever the dataplane is believed to have.
+   * @throws {RpcError} UNAVAILABLE when the dataplane does not answer
+   */
+  async sendAgain(): Promise<void> {
+    this.#sent = undefined;
+    await this.apply();
   }
 
   /** The label set that a pod's identity stands for. */

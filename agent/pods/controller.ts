@@ -94,6 +94,27 @@ export class PodController {
     return garbage;
   }
 
+  /**
+   * Repairs what can be of a ready pod: interface, programs, endpoint. One that is gone meanwhile is no error.
+   * @throws {RpcError | NetlinkError | SysError}
+   */
+  async repair(key: AttachmentKey): Promise<void> {
+    const { registry, network, link } = this.#options;
+    await this.#lock.run(this.#lockKey(key), async () => {
+      const known = registry.get(key);
+      if (known?.state !== "ready") return;
+      // What #mend does not look at.
+      if (network.isWhole(known)) network.repair(known);
+      if (link.connected) await this.#keep(known);
+      else await this.#mend(known);
+    });
+  }
+
+  /** Whether a call for an attachment is under way. */
+  isBusy(key: AttachmentKey): boolean {
+    return this.#lock.isHeld(this.#lockKey(key));
+  }
+
   /** Brings what the database holds and what the kernel has together, once at start. */
   async reconcile(): Promise<void> {
     const { registry, unknown } = this.#options;

@@ -6,7 +6,7 @@ import {
   linkDeleteAsync,
   RtnetlinkSocket,
 } from "../../shared/netlink/mod.ts";
-import { ensureSysctl, type Netns, openNetns } from "../../shared/netns/mod.ts";
+import { ensureSysctl, type Netns, openNetns, readSysctl } from "../../shared/netns/mod.ts";
 import type { Attachment } from "../state/mod.ts";
 import { untilRunning } from "./running.ts";
 
@@ -178,7 +178,27 @@ export class PodNetwork implements Disposable {
     if (neighbour?.permanent !== true || neighbour.mac?.equals(pod.mac) !== true) {
       faults.push(`the host has no permanent neighbour ${pod.ip}`);
     }
-    return [...faults, ...checkPodEnd(pod, host.index)];
+    return [...faults, ...this.podEndFaults(pod).map(({ text }) => text)];
+  }
+
+  /**
+   * Compares the pod's end of its interface, and what hangs on it, with what it should be.
+   * @throws {NetlinkError | SysError} when the kernel cannot be asked
+   */
+  podEndFaults(pod: Attachment): InterfaceFault[] {
+    return podEndFaults(pod, pod.hostIfindex);
+  }
+
+  /**
+   * Compares the kernel's settings of a pod's host interface with what they should be.
+   * @throws {SysError} when the kernel cannot be asked
+   */
+  settingFaults(pod: Attachment): InterfaceFault[] {
+    return HOST_SYSCTLS.flatMap(([name, expected]) => {
+      const setting = name(pod.hostIfName);
+      const found = readIfThere(this.#options.hostNetns, setting) ?? expected;
+      return found === expected ? [] : [{ expected, found, text: setting }];
+    });
   }
 
   #hasHostRoute(pod: Attachment): boolean {
@@ -231,33 +251,63 @@ function isRoutedElsewhere(inside: RtnetlinkSocket, to: Cidr, index: number): bo
   return inside.routeList().some(({ destination, oif }) => destination.equals(to) && oif !== index);
 }
 
-function checkPodEnd(pod: Attachment, hostIndex: number): string[] {
+/** Something about a pod's interface that is not as it was made. */
+export interface InterfaceFault {
+  readonly expected: string;
+  readonly found: string;
+  /** All of it in one sentence. */
+  readonly text: string;
+}
+
+function podEndFaults(pod: Attachment, hostIndex: number): InterfaceFault[] {
+  const { ifName, gateway, ip } = pod;
   using inside = RtnetlinkSocket.openIn(pod.netns);
-  const link = inside.linkFind(pod.ifName);
-  if (link === undefined) return [`interface ${pod.ifName} is not in the pod`];
-  const faults: string[] = [];
-  const fault = (bad: boolean, text: string) => {
-    if (bad) faults.push(text);
+  const link = inside.linkFind(ifName);
+  if (link === undefined) {
+    const text = `interface ${ifName} is not in the pod`;
+    return [{ expected: `interface ${ifName} in the pod`, found: "no such interface", text }];
+  }
+  const faults: InterfaceFault[] = [];
+  const fault = (bad: boolean, expected: string, found: string, text: string) => {
+    if (bad) faults.push({ expected, found, text });
   };
+  const compare = (what: string, expected: unknown, found: unknown) =>
+    fault(
+      String(expected) !== String(found),
+      `${what} ${expected}`,
+      `${what} ${found}`,
+      `${ifName} has ${what} ${found}, not ${expected}`,
+    );
   const routes = inside.routeList();
   const has = (cidr: Cidr) => routes.some(({ destination }) => destination.equals(cidr));
-  const neighbour = inside.neighList(link.index).find(({ ip }) => ip.equals(pod.gateway));
-  fault(link.linkIndex !== hostIndex, `${pod.ifName} is not the other end of ${pod.hostIfName}`);
-  fault(!link.up, `${pod.ifName} is down`);
-  fault(link.mac?.equals(pod.mac) !== true, `${pod.ifName} has MAC ${link.mac}, not ${pod.mac}`);
-  fault(link.mtu !== pod.mtu, `${pod.ifName} has MTU ${link.mtu}, not ${pod.mtu}`);
-  fault(
-    !inside.addrList(link.index).some(({ host }) => host.equals(pod.ip)),
-    `${pod.ifName} does not have address ${pod.ip}`,
-  );
-  fault(!has(Cidr.of(pod.gateway, 32)), `the pod has no route to its gateway ${pod.gateway}`);
-  fault(!has(Cidr.ALL), "the pod has no default route");
-  const gatewayMac = hostMac(pod.gateway);
+  const neighbour = inside.neighList(link.index).find(({ ip }) => ip.equals(gateway));
+  const hasAddress = inside.addrList(link.index).some(({ host }) => host.equals(ip));
+  const other = `${ifName} is not the other end of ${pod.hostIfName}`;
+  fault(link.linkIndex !== hostIndex, `the other end of ${pod.hostIfName}`, "another pair", other);
+  fault(!link.up, "up", "down", `${ifName} is down`);
+  compare("MAC", pod.mac, link.mac);
+  compare("MTU", pod.mtu, link.mtu);
+  fault(!hasAddress, `address ${ip}`, "not there", `${ifName} does not have address ${ip}`);
+  const noGateway = `the pod has no route to its gateway ${gateway}`;
+  fault(!has(Cidr.of(gateway, 32)), `route to the gateway ${gateway}`, "no route", noGateway);
+  fault(!has(Cidr.ALL), "default route", "no route", "the pod has no default route");
+  const gatewayMac = hostMac(gateway);
   fault(
     neighbour?.permanent !== true || neighbour.mac?.equals(gatewayMac) !== true,
+    `permanent neighbour ${gateway} with MAC ${gatewayMac}`,
+    neighbour === undefined ? "no neighbour" : `MAC ${neighbour.mac ?? "unknown"}`,
     `the pod's gateway is no permanent neighbour with MAC ${gatewayMac}`,
   );
   return faults;
+}
+
+function readIfThere(netns: Netns, name: string): string | undefined {
+  try {
+    return readSysctl(netns, name);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /** Settings of a protocol that the kernel was built without are not there, and need not be set. */

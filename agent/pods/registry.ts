@@ -210,6 +210,7 @@ export class PodRegistry {
         this.#store.saveIdentity(identityLabels, change.id);
         this.#store.updateAttachment(changed);
         this.#storeIdentities(change);
+        this.#store.forgetUnusedIdentities();
       });
     } catch (error) {
       this.#identities.acquire(attachment.identityLabels, holder);

@@ -55,6 +55,16 @@ export class Spool implements AsyncDisposable {
     return this.#pending;
   }
 
+  /** Where the plugin leaves them. */
+  get dir(): string {
+    return this.#dir;
+  }
+
+  /** Whether a file of the directory is, by its name, a deletion that waits. */
+  isWaiting(name: string): boolean {
+    return isEntry(name);
+  }
+
   /** Begins to watch, and works off what is there. */
   async start(): Promise<void> {
     Deno.mkdirSync(this.#dir, { recursive: true, mode: 0o750 });

@@ -48,6 +48,11 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
         onLost: (packets) => metrics.onCaptureLoss(packets),
       });
     },
+    inspectNode: async ({ repair }) => {
+      requireStarted(parts);
+      const { findings, facts, dataplaneConnected } = await parts.inspect({ repair });
+      return { findings: [...findings], facts: [...facts], dataplaneConnected };
+    },
     getSysdump: () => sysdump(parts),
     tracePacket: (request) => tracePacket(parts, request),
   };

@@ -1,5 +1,6 @@
 import type { AgentConfig } from "../config/mod.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
+import type { NodeInspection } from "../doctor/inspect_node.ts";
 import type { EndpointBook } from "../enforce/endpoint_book.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { FlowHub } from "../flows/flow_hub.ts";
@@ -27,6 +28,8 @@ export interface AgentParts {
   readonly warnings: () => readonly string[];
   /** Whether an address, as a number, is one of this node's own. */
   readonly isHostAddress: (ip: number) => boolean;
+  /** Looks for what is wrong on this node, and repairs it if asked to. */
+  readonly inspect: (options: { readonly repair: boolean }) => Promise<NodeInspection>;
   /** How many deferred deletions wait. */
   readonly pendingDeletes: () => number;
 }

@@ -148,6 +148,28 @@ export class Store implements Disposable {
     );
   }
 
+  /** Addresses that are marked as used, as numbers. */
+  usedAddresses(): number[] {
+    return this.#all("SELECT ip FROM addresses WHERE state = 'used' ORDER BY ip")
+      .map((row) => integer(row, "ip"));
+  }
+
+  /** Forgets an address that no attachment has. */
+  forgetAddress(ip: number): void {
+    this.#run(
+      "DELETE FROM addresses WHERE ip = ? AND ip NOT IN (SELECT ip FROM attachments)",
+      ip,
+    );
+  }
+
+  /** Stores an attachment, its address and its identity anew, whatever is left of them. */
+  restoreAttachment(attachment: Attachment, identityId: number): void {
+    this.transaction(() => {
+      this.deleteAttachment(attachment, attachment.ip, undefined);
+      this.insertAttachment(attachment, identityId);
+    });
+  }
+
   /** Stores a label set's number. */
   saveIdentity(labels: Labels, id: number): void {
     this.#run(

@@ -10,16 +10,20 @@ const SET_KEYS = [96, 97] as const;
 /** Typed access to CONFIG. */
 export class ConfigMap {
   readonly #map: BpfMap;
-  readonly #values = new Map<number, bigint>();
+  readonly #values: Map<number, bigint>;
 
   /** @param map Stays the caller's. @throws SysError */
   constructor(map: BpfMap) {
     this.#map = map;
-    const set = SET_KEYS.map((key) => this.#read(key));
-    for (const key of CONFIG_KEYS) {
-      const word = set[Math.floor(key / 64)] ?? 0n;
-      if ((word >> BigInt(key % 64) & 1n) === 1n) this.#values.set(key, this.#read(key));
-    }
+    this.#values = this.read();
+  }
+
+  /** The keys that are set in the map now, with their values. @throws SysError */
+  read(): Map<number, bigint> {
+    const words = SET_KEYS.map((key) => this.#read(key));
+    const isSet = (key: number) =>
+      ((words[Math.floor(key / 64)] ?? 0n) >> BigInt(key % 64) & 1n) === 1n;
+    return new Map(CONFIG_KEYS.filter(isSet).map((key) => [key, this.#read(key)]));
   }
 
   /** The keys that were set, with their values. */

@@ -11,14 +11,22 @@ const KEY = u32Key(0);
  * element in mapped memory, a 64-bit word at a time.
  */
 export class DatapathStateMap implements Disposable {
+  readonly #map: BpfMap;
   readonly #memory: MappedArray;
   #value: DatapathState;
 
   /** @param map Stays the caller's. @throws SysError */
   constructor(map: BpfMap) {
+    this.#map = map;
     this.#memory = new MappedArray(map);
-    const bytes = map.lookup(KEY) ?? new Uint8Array(DatapathStateCodec.size);
-    this.#value = DatapathStateCodec.decode(bytes);
+    this.#value = this.read();
+  }
+
+  /** What is in the kernel, where only this object should have written. @throws SysError */
+  read(): DatapathState {
+    return DatapathStateCodec.decode(
+      this.#map.lookup(KEY) ?? new Uint8Array(DatapathStateCodec.size),
+    );
   }
 
   /** What the programs read now. */

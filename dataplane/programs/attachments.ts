@@ -70,6 +70,11 @@ export class Attachments {
     return this.#options.mode;
   }
 
+  /** The kernel's id of the program that belongs on a hook. @throws SysError */
+  programId(direction: Direction): number {
+    return this.#options.programs[direction].info().id;
+  }
+
   /**
    * Brings what an earlier dataplane attached to the present programs; no packet passes in between.
    *

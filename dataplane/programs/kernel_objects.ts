@@ -125,6 +125,11 @@ export class KernelObjects implements Disposable {
     return new KernelObjects(maps, programs, objectHash, adopted !== undefined, migration);
   }
 
+  /** All maps by their names in maps.h; they stay this object's. */
+  get maps(): ReadonlyMap<string, BpfMap> {
+    return this.#maps;
+  }
+
   /** A map by its name in maps.h; stays this object's. @throws MissingMapError */
   map(name: string): BpfMap {
     const map = this.#maps.get(name);

@@ -24,6 +24,11 @@ export class ConfigStore {
     state.write({ ...deriveState(config.values, hz), hz });
   }
 
+  /** What the kernel has of them, read anew. @throws SysError */
+  stored(): ConfigValues {
+    return this.#config.read();
+  }
+
   /** The keys that were set, with their values. */
   get values(): ConfigValues {
     return this.#config.values;

@@ -167,6 +167,17 @@ export class PolicyStore {
     return await this.change(() => patch);
   }
 
+  /** Lets `work` look at the maps, or write them, while nobody changes them and they hold one set only. */
+  async whileSettled<T>(
+    work: (inForce: { maps: PolicyMaps; table: PolicyTable; cidrs: CidrSet }) => T | Promise<T>,
+  ): Promise<T> {
+    return await this.#queue.run(async () => {
+      if (!this.#consistent) await this.#recover();
+      await this.#settle();
+      return await work({ maps: this.#maps, table: this.#table, cidrs: this.#cidrs });
+    });
+  }
+
   /**
    * Changes the set, as {@linkcode sync} does. A patch costs what it changes, whatever the set holds.
    *

@@ -2,11 +2,12 @@
 
 import type { FlowPump } from "../flows/flow_pump.ts";
 import type { PodNames, RuleNames } from "../flows/names.ts";
+import type { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import type { Counters } from "../maps/counters.ts";
 import type { Attachments } from "../programs/attachments.ts";
 import type { KernelObjects } from "../programs/kernel_objects.ts";
 import type { ConfigStore } from "../reconcile/config_store.ts";
-import type { EndpointStore } from "../reconcile/endpoint_store.ts";
+import type { EndpointMaps, EndpointStore } from "../reconcile/endpoint_store.ts";
 import type { PolicyStore } from "../reconcile/policy_store.ts";
 
 /** The parts of a running dataplane. */
@@ -21,4 +22,9 @@ export interface Dataplane {
   readonly flows: FlowPump;
   readonly drops: Counters;
   readonly statistics: Counters;
+  /** What holds the endpoints, and what the programs read on every packet. */
+  readonly maps: EndpointMaps;
+  /** Interfaces of this network namespace. */
+  readonly interfaces: RtnetlinkSocket;
+  readonly pinDir: string;
 }

@@ -7,6 +7,7 @@ import { configHandlers } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { endpointHandlers, listEndpoints } from "./endpoints.ts";
 import { flowHandlers } from "./flows.ts";
+import { inspectionHandlers } from "./inspection.ts";
 import { laterHandlers } from "./later.ts";
 import { policyExtHandlers, policyHandlers } from "./policies.ts";
 import { programHandlers } from "./programs.ts";
@@ -29,5 +30,6 @@ export function createServer(dataplane: Dataplane, options: RpcServerOptions = {
       ...listEndpoints(dataplane),
       ...policyExtHandlers(dataplane),
       ...traceHandlers(dataplane),
+      ...inspectionHandlers(dataplane),
     });
 }
