@@ -52,6 +52,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     new PodNetwork({
       bigTcp: values.big_tcp,
       hostSource: () => hostWatch.has(nodeIp.value) ? nodeIp : undefined,
+      onRemoved: forgetRemoved,
     }),
   );
   const registry = new PodRegistry(store, {
@@ -111,10 +112,22 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     })
   );
 
+  const forgetInterfaces = new Coalesced(() =>
+    link.callIfConnected((calls) => calls.ext.forgetInterfaces({}))
+  );
+
   const flowNames: FlowNames = {
     podOf: (ip) => registry.byIp(ip),
     ruleName: (id) => enforcer.desired.ruleNames[id],
   };
+
+  function forgetRemoved(): void {
+    forgetInterfaces.run().catch((error) =>
+      log.warn("the dataplane keeps what it has of interfaces that are gone", {
+        error: toRpcError(error).message,
+      })
+    );
+  }
 
   function onFlow(event: FlowEvent): void {
     metrics.onFlow(event);

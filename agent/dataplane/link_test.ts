@@ -17,7 +17,7 @@ async function withLink(
   const seen = { connected: 0, disconnected: 0, failures: 0 };
   const socketPath = `${dir}/dataplane.sock`;
   try {
-    await using dataplane = new FakeDataplane(socketPath);
+    await using dataplane = new FakeDataplane(socketPath, () => []);
     await using link = new DataplaneLink({ socketPath, waitMs: 1500 }, {
       onConnected: () => {
         if (seen.failures-- > 0) return Promise.reject(new Error("injected"));

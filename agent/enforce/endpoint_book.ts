@@ -140,7 +140,7 @@ export async function attachPrograms(calls: DataplaneCalls, interfaceName: strin
   );
 }
 
-/** Lets the dataplane forget what it had on an interface that is gone. Safe to repeat. */
+/** Takes the datapath off an interface, or lets the dataplane forget it if it is gone. Safe to repeat. */
 export async function forgetPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
   // The interface took its programs along; one detach removes the pins of both.
   await calls.control.detachProgram({

@@ -2,7 +2,7 @@ import { getLogger } from "../../shared/log.ts";
 import { failedPrecondition, toRpcError } from "../../shared/rpc/errors.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
-import { attachPrograms, type EndpointBook, forgetPrograms } from "../enforce/endpoint_book.ts";
+import { attachPrograms, type EndpointBook } from "../enforce/endpoint_book.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import { allSettled } from "../enforce/settled.ts";
 import { type Attachment, attachmentId, type AttachmentKey } from "../state/mod.ts";
@@ -208,7 +208,6 @@ export class PodController {
       registry.remove(registry.get(pod) ?? pod, rest);
       enforcer.applyInBackground();
     });
-    undo.defer(() => link.callIfConnected((calls) => forgetPrograms(calls, pod.hostIfName)));
     undo.defer(() => network.remove(pod));
     const hostIfindex = network.create(pod);
     await allSettled([
@@ -247,7 +246,6 @@ export class PodController {
     this.#closed.delete(attachmentId(pod));
     await this.#tell(pod, (calls) => endpoints.remove(calls, pod.ip));
     await network.remove(pod);
-    await this.#tell(pod, (calls) => forgetPrograms(calls, pod.hostIfName));
     registry.remove(pod, true);
     enforcer.applyInBackground();
     log.info("pod deleted", podFields(pod));

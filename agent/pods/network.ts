@@ -1,13 +1,16 @@
 import { isErrno } from "../../shared/ffi/errno.ts";
 import { Cidr, type Ipv4, Mac } from "../../shared/net/mod.ts";
+import { ifNametoindex } from "../../shared/ffi/sys.ts";
+import { type Link, type LinkChange, RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import {
-  type Link,
-  type LinkChange,
-  linkDeleteAsync,
-  RtnetlinkSocket,
-} from "../../shared/netlink/mod.ts";
-import { ensureSysctl, type Netns, openNetns, readSysctl } from "../../shared/netns/mod.ts";
+  ensureSysctl,
+  inNetns,
+  type Netns,
+  openNetns,
+  readSysctl,
+} from "../../shared/netns/mod.ts";
 import type { Attachment } from "../state/mod.ts";
+import { LinkRemover } from "./link_remover.ts";
 import { untilRunning } from "./running.ts";
 
 /** Largest IPv4 packet that the stack hands a pod's interface with BIG TCP, in bytes: 192 KiB. */
@@ -30,6 +33,8 @@ export interface PodNetworkOptions {
   readonly hostSource: () => Ipv4 | undefined;
   /** The host's network namespace; absent for this process's own. */
   readonly hostNetns?: Netns;
+  /** Called when the kernel is done with interfaces that were removed. */
+  readonly onRemoved?: () => void;
 }
 
 /** The MAC of every host interface of this node: the one that pods know as their gateway's. */
@@ -41,17 +46,22 @@ export function hostMac(gateway: Ipv4): Mac {
  * Makes and removes the kernel's part of pod interfaces by rtnetlink. What a call leaves half done when
  * it throws is removed by {@linkcode PodNetwork.remove}.
  */
-export class PodNetwork implements Disposable {
+export class PodNetwork implements AsyncDisposable {
   readonly #host: RtnetlinkSocket;
   readonly #options: PodNetworkOptions;
+  readonly #remover: LinkRemover;
 
   /** @throws {SysError} */
   constructor(options: PodNetworkOptions) {
     this.#host = RtnetlinkSocket.openIn(options.hostNetns);
     this.#options = options;
+    const onDone = () => options.onRemoved?.();
+    this.#remover = new LinkRemover({ netns: options.hostNetns, onDone });
   }
 
-  [Symbol.dispose](): void {
+  /** Waits until the kernel is done with what was removed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#remover.idle();
     this.#host.close();
   }
 
@@ -130,12 +140,14 @@ export class PodNetwork implements Disposable {
 
   /**
    * Removes the veth pair with all that hangs on it; one that is gone is no error, and an interface
-   * of that name that is not ours stays. The kernel takes tens of milliseconds, on another thread.
+   * of that name that is not ours stays. When it returns, both ends have left their namespaces; the kernel may still be
+   * taking them apart, which nothing can stop.
    * @throws {NetlinkError | SysError}
    */
   async remove(pod: Attachment): Promise<void> {
-    const link = this.hostLink(pod);
-    if (link !== undefined) await this.removeLink(link.index);
+    const index = this.#hostIndex(pod);
+    if (index === undefined) this.#options.onRemoved?.();
+    else await this.removeLink(index);
   }
 
   /** The host's end of a pod's interface, when it is there. */
@@ -157,9 +169,20 @@ export class PodNetwork implements Disposable {
     return this.#host.linkList().filter((link) => isOurs(link, gateway));
   }
 
-  /** Removes an interface by its index. @throws {NetlinkError | SysError} */
+  /** Removes an interface, whoever's, as {@linkcode remove} does. @throws {NetlinkError | SysError} */
   async removeLink(index: number): Promise<void> {
-    await linkDeleteAsync(this.#options.hostNetns, index);
+    await this.#remover.remove(index);
+  }
+
+  /** The index of the host's end. A question by netlink would wait for all deletions that are under way. */
+  #hostIndex(pod: Attachment): number | undefined {
+    try {
+      const index = inNetns(this.#options.hostNetns, () => ifNametoindex(pod.hostIfName));
+      return index === pod.hostIfindex ? index : this.hostLink(pod)?.index;
+    } catch (error) {
+      if (isErrno(error, "ENODEV")) return undefined;
+      throw error;
+    }
   }
 
   /**

@@ -40,7 +40,11 @@ async function withHost(
   await using lab = new NetnsLab();
   const host = await lab.addNetns();
   await host.run(["ip", "address", "add", `${NODE}/32`, "dev", "lo"]);
-  using network = new PodNetwork({ bigTcp: true, hostSource: () => NODE, hostNetns: host.path });
+  await using network = new PodNetwork({
+    bigTcp: true,
+    hostSource: () => NODE,
+    hostNetns: host.path,
+  });
   await run(host, lab, network);
 }
 

@@ -16,7 +16,7 @@ export const NODE_IP = "192.0.2.7";
 export class AgentLab implements AsyncDisposable {
   readonly lab = new NetnsLab();
   readonly dir = Deno.makeTempDirSync({ prefix: "nvt-agent-" });
-  readonly dataplane = new FakeDataplane(`${this.dir}/dataplane.sock`);
+  readonly dataplane: FakeDataplane;
   readonly control: RpcClient<typeof AgentControl>;
   readonly ext: RpcClient<typeof AgentExt>;
   readonly services: RpcClient<typeof EBPFServices>;
@@ -26,6 +26,7 @@ export class AgentLab implements AsyncDisposable {
 
   private constructor(host: LabNetns, lab: NetnsLab, config: Record<string, unknown>) {
     this.host = host;
+    this.dataplane = new FakeDataplane(`${this.dir}/dataplane.sock`, () => this.hostLinks());
     this.lab = lab;
     this.#config = config;
     const socketPath = `${this.dir}/novanet.sock`;
@@ -59,6 +60,17 @@ export class AgentLab implements AsyncDisposable {
   /** What the agent has written to its log. */
   get log(): string {
     return this.#process?.stderr ?? "";
+  }
+
+  /** Names of the interfaces of the host. */
+  hostLinks(): string[] {
+    using links = this.host.rtnetlink();
+    return links.linkList().map(({ name }) => name);
+  }
+
+  /** Waits until the dataplane has forgotten all interfaces: that comes after a DEL's answer. */
+  async untilNoPrograms(): Promise<void> {
+    await eventually(() => this.dataplane.programs.size === 0, { what: "no programs" });
   }
 
   /** The folder of manifests. */

@@ -27,13 +27,16 @@ export class FakeDataplane implements AsyncDisposable {
   cidrIdentities: CidrIdentity[] = [];
   ruleNames: { [id: number]: string } = {};
   readonly #socketPath: string;
+  readonly #hostLinks: () => readonly string[];
   readonly #failures = new Map<string, number>();
   readonly #flows = new FlowFanOut();
   #server: RpcServer | undefined;
   #held: () => Promise<void> = () => Promise.resolve();
 
-  constructor(socketPath: string) {
+  /** @param hostLinks names of the interfaces of the host's namespace now */
+  constructor(socketPath: string, hostLinks: () => readonly string[]) {
     this.#socketPath = socketPath;
+    this.#hostLinks = hostLinks;
   }
 
   /** Serves; what it was told before is still there, as with pinned maps. */
@@ -41,6 +44,13 @@ export class FakeDataplane implements AsyncDisposable {
     this.#server = new RpcServer({ checkPeers: () => 0 })
       .add(DataplaneControl, this.#control())
       .add(DataplaneExt, {
+        forgetInterfaces: () => {
+          const links = new Set(this.#hostLinks());
+          for (const program of this.programs) {
+            if (!links.has(program.split(" ")[0] ?? "")) this.programs.delete(program);
+          }
+          return {};
+        },
         listEndpoints: () => ({ endpoints: [...this.endpoints.values()] }),
         listPolicyEntries: () => ({
           policies: this.policies,

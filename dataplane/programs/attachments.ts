@@ -130,6 +130,11 @@ export class Attachments {
     return this.mode === "clsact" ? this.#listFilters() : this.#listLinks();
   }
 
+  /** Removes the pins of interfaces that are gone, after all changes that were asked for. @throws QueueFullError, SysError */
+  async forgetGone(): Promise<void> {
+    await this.#queue.run(() => this.prune());
+  }
+
   /** Removes the pins of interfaces that are gone. @throws SysError */
   prune(): void {
     if (this.mode === "tcx") this.#listLinks();

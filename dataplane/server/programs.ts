@@ -1,5 +1,6 @@
 /** AttachProgram and DetachProgram. */
 
+import type { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import { AttachType, type DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
@@ -29,6 +30,16 @@ export function programHandlers({ attachments }: Dataplane): ServiceImpl<typeof 
       const { interfaceName, direction } = parseHook(request);
       const known = await attachments.detach(interfaceName, direction);
       log.debug("detached", { interface: interfaceName, direction, known });
+      return {};
+    },
+  };
+}
+
+/** ForgetInterfaces. */
+export function forgetInterfaces({ attachments }: Dataplane): ServiceImpl<typeof DataplaneExt> {
+  return {
+    async forgetInterfaces() {
+      await attachments.forgetGone();
       return {};
     },
   };

@@ -10,7 +10,7 @@ import { flowHandlers } from "./flows.ts";
 import { inspectionHandlers } from "./inspection.ts";
 import { laterHandlers } from "./later.ts";
 import { policyExtHandlers, policyHandlers } from "./policies.ts";
-import { programHandlers } from "./programs.ts";
+import { forgetInterfaces, programHandlers } from "./programs.ts";
 import { statusHandlers } from "./status.ts";
 import { traceHandlers } from "./trace.ts";
 
@@ -27,6 +27,7 @@ export function createServer(dataplane: Dataplane, options: RpcServerOptions = {
       ...laterHandlers,
     })
     .add(DataplaneExt, {
+      ...forgetInterfaces(dataplane),
       ...listEndpoints(dataplane),
       ...policyExtHandlers(dataplane),
       ...traceHandlers(dataplane),

@@ -11,6 +11,7 @@ import type { ServiceImpl } from "../../shared/rpc/server.ts";
 import { VERSION } from "../../shared/version.ts";
 import { modeName, tunnelProtocolName } from "../config/derived_state.ts";
 import { countEntries } from "../maps/entry_count.ts";
+import type { Attachment } from "../programs/attachments.ts";
 import { LAYOUT_VERSION } from "../programs/pins.ts";
 import type { Dataplane } from "./dataplane.ts";
 
@@ -29,7 +30,7 @@ function readStatus(dataplane: Dataplane): Status {
     endpointCount: endpoints.size,
     policyCount: policies.table.size,
     tunnelCount: 0,
-    programs: attachments.list().map(({ interfaceName, direction, programId }) => ({
+    programs: attachments.list().filter(isThere).map(({ interfaceName, direction, programId }) => ({
       interfaceName,
       attachType: direction,
       programId,
@@ -73,4 +74,9 @@ function mapUsage(dataplane: Dataplane, connections: number): MapUsage[] {
     usage("POLICIES", policies.table.size, policies.capacity),
     usage("POLICY_SHAPES", countEntries(objects.map("POLICY_SHAPES"))),
   ];
+}
+
+/** One that is being removed has no name any more; so has one of another network namespace. */
+function isThere({ interfaceName }: Attachment): boolean {
+  return interfaceName !== "";
 }

@@ -54,6 +54,7 @@ export const LinkAttr = {
   MASTER: 10,
   OPERSTATE: 16,
   LINKINFO: 18,
+  GROUP: 27,
   NET_NS_FD: 28,
   CARRIER: 33,
   GSO_MAX_SIZE: 41,

@@ -73,6 +73,20 @@ export class NetlinkExchange {
   }
 
   /**
+   * As changeAsync, for several changes in one datagram: the kernel makes them one after the other, and goes on after
+   * one that it refuses.
+   * @returns what it refused, by the number of the request.
+   */
+  async changeAllAsync(
+    requests: readonly NetlinkRequest[],
+    send: (datagram: Uint8Array) => Promise<unknown>,
+  ): Promise<Map<number, NetlinkError>> {
+    const outgoing = requests.map((request) => this.#encode(request, MessageFlag.ACK));
+    await send(concatenate(outgoing.map(({ datagram }) => datagram)));
+    return this.#verdicts(requests, outgoing.map(({ seq }) => seq));
+  }
+
+  /**
    * Asks for one object.
    * @returns its payload, the caller's own; undefined when the kernel acknowledged without sending one.
    * @throws {NetlinkError} when the kernel refuses.
@@ -115,6 +129,28 @@ export class NetlinkExchange {
     }
   }
 
+  /** Answers of several requests come in the order of the requests, any number in one datagram. */
+  #verdicts(
+    requests: readonly NetlinkRequest[],
+    seqs: readonly number[],
+  ): Map<number, NetlinkError> {
+    const refused = new Map<number, NetlinkError>();
+    const pending = new Map(seqs.map((seq, number) => [seq, number]));
+    while (pending.size > 0) {
+      for (const message of decodeMessages(this.#transport.receive())) {
+        const number = pending.get(message.seq);
+        const ack = endOf(message);
+        if (number === undefined || ack === undefined) continue;
+        pending.delete(message.seq);
+        const op = requests[number]?.op ?? "";
+        if (ack.errno !== 0) {
+          refused.set(number, new NetlinkError(op, ack.errno, ack.kernelMessage));
+        }
+      }
+    }
+    return refused;
+  }
+
   #encode({ type, flags = 0, payload }: NetlinkRequest, more: number): Outgoing {
     this.#seq = (this.#seq + 1) >>> 0;
     const allFlags = MessageFlag.REQUEST | flags | more;
@@ -126,6 +162,16 @@ export class NetlinkExchange {
   #answers(message: NetlinkMessage, seq: number): boolean {
     return message.seq === seq && message.pid === this.#transport.portId;
   }
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
 }
 
 /** @returns the verdict when this message is the last of an answer. */

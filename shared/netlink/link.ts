@@ -35,6 +35,8 @@ export interface Link {
   readonly linkIndex: number;
   /** The index of the bridge or bond that owns it; 0 without one. */
   readonly masterIndex: number;
+  /** The device group, 0 by default: a number by which several links are meant at once. */
+  readonly group: number;
   /** Largest packet that the stack hands the device, bytes; undefined where the kernel does not know the limit. */
   readonly gsoMaxSizeBytes: number | undefined;
   /** The same for IPv4 (IPv4 BIG TCP); kernel 6.3 and later. */
@@ -60,6 +62,8 @@ export interface LinkChange {
   readonly gsoIpv4MaxSizeBytes?: number | undefined;
   /** Bytes; ignored before kernel 6.3. */
   readonly groIpv4MaxSizeBytes?: number | undefined;
+  /** The device group. */
+  readonly group?: number | undefined;
   /** A descriptor of the network namespace to move it to. */
   readonly netnsFd?: number | undefined;
 }
@@ -89,6 +93,7 @@ export function decodeLink(payload: Uint8Array): Link {
     kind: read.nested(LinkAttr.LINKINFO).string(LinkInfoAttr.KIND) ?? "",
     linkIndex: read.u32(LinkAttr.LINK) ?? 0,
     masterIndex: read.u32(LinkAttr.MASTER) ?? 0,
+    group: read.u32(LinkAttr.GROUP) ?? 0,
     gsoMaxSizeBytes: read.u32(LinkAttr.GSO_MAX_SIZE),
     gsoIpv4MaxSizeBytes: read.u32(LinkAttr.GSO_IPV4_MAX_SIZE),
     groIpv4MaxSizeBytes: read.u32(LinkAttr.GRO_IPV4_MAX_SIZE),
@@ -100,6 +105,11 @@ export function decodeLink(payload: Uint8Array): Link {
 export function encodeLinkSelector(link: number | string): Uint8Array<ArrayBuffer> {
   if (typeof link === "number") return linkCodec.encode({ header: { index: link } });
   return linkCodec.encode({ header: {}, attributes: [attr.string(LinkAttr.IFNAME, link)] });
+}
+
+/** @returns the payload of an RTM_DELLINK that deletes every link of a device group. */
+export function encodeLinkGroup(group: number): Uint8Array<ArrayBuffer> {
+  return linkCodec.encode({ header: {}, attributes: [attr.u32(LinkAttr.GROUP, group)] });
 }
 
 /** @returns the payload of an RTM_NEWLINK that changes the interface with this index. */
@@ -134,6 +144,7 @@ function changeAttributes(change: LinkChange): Attribute[] {
   const attributes: Attribute[] = [];
   const numbers: [type: number, value: number | undefined][] = [
     [LinkAttr.MTU, change.mtu],
+    [LinkAttr.GROUP, change.group],
     [LinkAttr.NET_NS_FD, change.netnsFd],
     [LinkAttr.GSO_MAX_SIZE, change.gsoMaxSizeBytes],
     [LinkAttr.GSO_IPV4_MAX_SIZE, change.gsoIpv4MaxSizeBytes],
