@@ -130,7 +130,7 @@ function startHttp({ parts, spool }: Assembly, resources: AsyncDisposableStack):
       text: await metrics.render({
         version: VERSION,
         endpoints: registry.list().length,
-        policies: enforcer.desired.policies.length,
+        policies: enforcer.entryCount,
         identities: registry.identities().length,
         addresses: registry.addresses,
         pendingDeletes: spool.pending,

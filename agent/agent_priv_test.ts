@@ -62,7 +62,7 @@ Deno.test("a pod is closed until its policy is in the map: the order of an ADD",
   assert.deepEqual(methods.filter((method) => method === "attachProgram").length, 2);
 });
 
-const STEPS = ["syncPolicies", "attachProgram", "upsertEndpoint"];
+const STEPS = ["patchPolicies", "attachProgram", "upsertEndpoint"];
 for (const step of STEPS) {
   Deno.test(`an ADD that fails at ${step} is undone whole`, async () => {
     await using lab = await AgentLab.start({}, { "deny.yaml": DENY_ALL });

@@ -118,7 +118,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
 
   const flowNames: FlowNames = {
     podOf: (ip) => registry.byIp(ip),
-    ruleName: (id) => enforcer.desired.ruleNames[id],
+    ruleName: (id) => enforcer.ruleName(id),
   };
 
   function forgetRemoved(): void {

@@ -110,10 +110,11 @@ Deno.test("a pod whose labels change is never under neither policy", async () =>
     const methods = lab.dataplane.calls.map(([method]) => method);
     return methods.length >= 3 && methods;
   });
-  assert.deepEqual(calls, ["syncPolicies", "upsertEndpoint", "syncPolicies"]);
-  const sizes = lab.dataplane.calls.filter(([method]) => method === "syncPolicies")
-    .map(([, size]) => Number(size));
-  assert.equal((sizes[0] ?? 0) > (sizes[1] ?? 0), true);
+  assert.deepEqual(calls, ["patchPolicies", "upsertEndpoint", "patchPolicies"]);
+  const patches = lab.dataplane.calls.filter(([method]) => method === "patchPolicies")
+    .map(([, detail]) => detail);
+  assert.match(patches[0] ?? "", /^\+[1-9]\d* -0$/, "nothing goes before the endpoint is moved");
+  assert.match(patches[1] ?? "", /^\+0 -[1-9]/);
 });
 
 Deno.test("a pod whose labels change while it is added opens with the new identity only", async () => {

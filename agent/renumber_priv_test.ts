@@ -15,8 +15,15 @@ function collidingApps(): [first: string, second: string] {
   }
 }
 
+const DENY_ALL = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: deny, namespace: default }
+spec: { podSelector: {}, policyTypes: [Ingress] }
+`;
+
 Deno.test("an identity that passes to another label set: its pods are closed in between", async () => {
-  await using lab = await AgentLab.start();
+  await using lab = await AgentLab.start({}, { "deny.yaml": DENY_ALL });
   const [first, second] = collidingApps();
   const moved = await lab.addPod("moved", { app: second });
   const ip = Ipv4.parse(moved.answer.ip).value;
@@ -29,7 +36,7 @@ Deno.test("an identity that passes to another label set: its pods are closed in 
   const calls = lab.dataplane.calls.filter(([method]) => method !== "attachProgram");
   assert.deepEqual(calls.map(([method, detail]) => [method, detail.split(" ")[0]]), [
     ["deleteEndpoint", `${ip}`],
-    ["syncPolicies", "2"],
+    ["patchPolicies", "+1"],
     ["upsertEndpoint", `${ip}`],
     ["upsertEndpoint", `${takerIp}`],
   ]);

@@ -1,10 +1,4 @@
-import type { ListPolicyEntriesResponse } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
-import {
-  ConfigKey,
-  PolicyAction,
-  PolicyDirection,
-  type PolicyEntry,
-} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
 import { toRpcError } from "../../shared/rpc/errors.ts";
@@ -14,10 +8,7 @@ import type { Labels } from "../identity/mod.ts";
 import { HOST_IF_PREFIX } from "../pods/names.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import {
-  ACTION,
-  type CompiledEntry,
   type DesiredPolicy,
-  DIRECTION,
   FIRST_CIDR_IDENTITY,
   type ManifestSnapshot,
   type PolicyEndpoint,
@@ -28,8 +19,8 @@ import {
 import { type Attachment, attachmentId, type Store } from "../state/mod.ts";
 import { Coalesced } from "./coalesce.ts";
 import { attachPrograms, type EndpointBook, forgetPrograms } from "./endpoint_book.ts";
+import { PolicySender } from "./policy_sender.ts";
 import { PodLabels, type PodName, policyLabels } from "./pod_labels.ts";
-import { unionPolicy } from "./union.ts";
 
 const log = getLogger("agent/policy");
 
@@ -71,9 +62,7 @@ export class Enforcer {
   readonly #indexed = new Map<number, string>();
   #snapshot: ManifestSnapshot = NOTHING;
   #labels: PodLabels;
-  /** What the dataplane holds; undefined when that is not known. */
-  #sent: DesiredPolicy | undefined;
-  #desired: DesiredPolicy;
+  readonly #sender = new PolicySender(() => this.#index.desired());
 
   constructor(options: EnforcerOptions) {
     this.#options = options;
@@ -88,7 +77,6 @@ export class Enforcer {
       cidrs: new StableIds({ first: FIRST_CIDR_IDENTITY }),
     }, { defaultDeny: options.config[ConfigKey.DEFAULT_DENY] === 1n });
     this.#labels = new PodLabels(NOTHING, options.excludedLabels);
-    this.#desired = this.#index.desired();
   }
 
   /** The objects in force and what is wrong with their files. */
@@ -96,9 +84,19 @@ export class Enforcer {
     return this.#snapshot;
   }
 
-  /** The compiled set that the dataplane has, or will have in a moment. */
+  /** The compiled set that the dataplane has, or will have in a moment; put together for this call. */
   get desired(): DesiredPolicy {
-    return this.#desired;
+    return this.#index.desired();
+  }
+
+  /** How many entries that set has. */
+  get entryCount(): number {
+    return this.#index.entryCount;
+  }
+
+  /** The name of a rule in force. */
+  ruleName(id: number): string | undefined {
+    return this.#index.ruleName(id);
   }
 
   /** Host interfaces that the dataplane would not take at the last connection. */
@@ -121,7 +119,7 @@ export class Enforcer {
    * @throws {RpcError} UNAVAILABLE when the dataplane does not answer
    */
   async sendAgain(): Promise<void> {
-    this.#sent = undefined;
+    this.#sender.forgetBase();
     await this.apply();
   }
 
@@ -160,15 +158,14 @@ export class Enforcer {
   async resync(calls: DataplaneCalls): Promise<void> {
     const { endpoints } = this.#options;
     await calls.control.updateConfig({ entries: { ...this.#options.config } });
-    const [{ endpoints: found }, entries] = await Promise.all([
-      calls.ext.listEndpoints({}),
-      calls.ext.listPolicyEntries({}),
-    ]);
+    const { endpoints: found } = await calls.ext.listEndpoints({});
     endpoints.adopt(found);
-    this.#sent = toDesired(entries);
-    await this.#pass(calls, true);
+    this.#sender.forgetBase();
+    await this.#pass(calls);
     await this.#syncPrograms(calls);
     const changed = await endpoints.sync(calls, found);
+    // What came meanwhile was left to this: nobody else sends before the dataplane is up to date.
+    await this.#pass(calls);
     log.info("dataplane is up to date", { endpointsChanged: changed });
   }
 
@@ -189,33 +186,28 @@ export class Enforcer {
     }
   }
 
-  /** Compares with what the dataplane has, and changes that. */
-  async #pass(calls: DataplaneCalls, force = false): Promise<void> {
+  /** Tells the dataplane what it does not have. */
+  async #pass(calls: DataplaneCalls): Promise<void> {
     this.#refresh();
-    const next = this.#desired;
     const stale = this.#options.endpoints.stale();
-    if (this.#sent === next && stale.length === 0 && !force) return;
-    if (stale.length === 0) await this.#send(calls, next);
+    if (this.#sender.upToDate && stale.length === 0) return;
+    if (stale.length === 0) await this.#sender.send(calls);
     else if (stale.some((pod) => this.#options.endpoints.isReused(pod))) {
-      await this.#moveClosed(calls, stale, next);
-    } else await this.#moveOpen(calls, stale, next);
+      await this.#moveClosed(calls, stale);
+    } else await this.#moveOpen(calls, stale);
   }
 
   /** Endpoints go over while the union of both sets is in force: nothing is interrupted. */
-  async #moveOpen(calls: DataplaneCalls, stale: Attachment[], next: DesiredPolicy): Promise<void> {
-    await this.#send(calls, unionPolicy(this.#sent ?? next, next));
+  async #moveOpen(calls: DataplaneCalls, stale: Attachment[]): Promise<void> {
+    await this.#sender.sendAdditions(calls);
     for (const pod of stale) await this.#upsert(calls, pod);
-    await this.#send(calls, next);
+    await this.#sender.send(calls);
   }
 
   /** An identity means something else now: its endpoints are closed until the new set is in force. */
-  async #moveClosed(
-    calls: DataplaneCalls,
-    stale: Attachment[],
-    next: DesiredPolicy,
-  ): Promise<void> {
+  async #moveClosed(calls: DataplaneCalls, stale: Attachment[]): Promise<void> {
     for (const pod of stale) await this.#options.endpoints.remove(calls, pod.ip);
-    await this.#send(calls, next);
+    await this.#sender.send(calls);
     for (const pod of stale) await this.#upsert(calls, pod);
   }
 
@@ -223,18 +215,6 @@ export class Enforcer {
     const { endpoints, registry } = this.#options;
     const now = registry.get(pod);
     if (now?.state === "ready") await endpoints.upsert(calls, endpoints.endpointOf(now));
-  }
-
-  async #send(calls: DataplaneCalls, policy: DesiredPolicy): Promise<void> {
-    this.#sent = undefined;
-    const counts = await calls.control.syncPolicies({
-      policies: [...policy.policies],
-      cidrIdentities: [...policy.cidrIdentities],
-      ruleNames: { ...policy.ruleNames },
-    });
-    this.#sent = policy;
-    const { added, removed, updated } = counts;
-    log.debug("policies sent", { added, removed, updated });
   }
 
   /** Works out identities and the compiled set from the pods as they are now. */
@@ -252,7 +232,7 @@ export class Enforcer {
       this.#index.upsertEndpoint(this.#policyEndpoint(pod));
       this.#indexed.set(pod.ip.value, this.#mark(pod));
     }
-    if (!this.#index.takeChanges().empty) this.#desired = this.#index.desired();
+    this.#sender.note(this.#index.takeChanges());
   }
 
   #drop(ip: number): void {
@@ -274,25 +254,4 @@ export class Enforcer {
       ip: pod.ip,
     };
   }
-}
-
-function toDesired(
-  { policies, cidrIdentities, ruleNames }: ListPolicyEntriesResponse,
-): DesiredPolicy {
-  return { policies: policies.map(compiledEntry), cidrIdentities, ruleNames };
-}
-
-const ACTIONS: ReadonlyMap<PolicyAction, CompiledEntry["action"]> = new Map([
-  [PolicyAction.ALLOW, ACTION.allow],
-  [PolicyAction.DENY, ACTION.deny],
-  [PolicyAction.AUDIT, ACTION.audit],
-]);
-
-/** The dataplane was filled by an agent: actions and directions other than ours do not occur. */
-function compiledEntry(entry: PolicyEntry): CompiledEntry {
-  return {
-    ...entry,
-    action: ACTIONS.get(entry.action) ?? ACTION.deny,
-    direction: entry.direction === PolicyDirection.EGRESS ? DIRECTION.egress : DIRECTION.ingress,
-  };
 }

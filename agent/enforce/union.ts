@@ -16,6 +16,7 @@ export function unionPolicy(now: DesiredPolicy, next: DesiredPolicy): DesiredPol
   };
 }
 
-function cidrKey({ cidrIp, prefixLen }: CompiledCidr): string {
+/** What CIDR identities are keyed by, as text. */
+export function cidrKey({ cidrIp, prefixLen }: CompiledCidr): string {
   return `${cidrIp}/${prefixLen}`;
 }

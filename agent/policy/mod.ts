@@ -16,8 +16,9 @@
  * 4. On AddPod and DelPod: `index.upsertEndpoint(...)`, `index.removeEndpoint(ip)`. When a pod's labels
  *    change: allocate its new identity, upsert. On a snapshot: `index.applySnapshot(snapshot)`, and
  *    `diffObjects(previous, snapshot).pods` says which pods to look at again.
- * 5. Then send `index.desired()` as SyncPolicies (its fields are the request's), or skip it when
- *    `index.takeChanges().empty`. Changes are net, so one call after a burst of changes is enough.
+ * 5. Then send `index.takeChanges()` as PatchPolicies to a dataplane that has all before it; send
+ *    `index.desired()` as SyncPolicies (its fields are the request's) to one that has anything else.
+ *    Changes are net, so one call after a burst of changes is enough.
  *
  * `PolicyEvaluator` answers what the datapath would decide, from the same set; `index.explain(identity)`
  * says which policy, rule, file and line each allowed combination comes from.

@@ -137,6 +137,17 @@ export class PolicyIndex {
     };
   }
 
+  /** How many entries that set has. */
+  get entryCount(): number {
+    this.#combinations.flush();
+    return this.#combinations.entries.current.size;
+  }
+
+  /** The name of a rule in force, of the fixed ones too. */
+  ruleName(id: number): string | undefined {
+    return this.#names.get(id) ?? FIXED_RULES[id];
+  }
+
   /** What changed since the last call (the first time: since the index was empty). */
   takeChanges(): PolicyChanges {
     this.#combinations.flush();

@@ -32,6 +32,11 @@ export class RuleNames {
     this.#names.delete(id);
   }
 
+  /** The name of an id that is held. */
+  get(id: number): string | undefined {
+    return this.#names.current.get(id);
+  }
+
   /** All names by id. */
   all(): Record<number, string> {
     return Object.fromEntries(this.#names.current);

@@ -47,7 +47,7 @@ export async function agentStatus(
     routingMode: config.values.routing_mode,
     tunnelProtocol: parts.tunnelProtocol,
     endpointCount: registry.list().length,
-    policyCount: enforcer.desired.policies.length,
+    policyCount: enforcer.entryCount,
     tunnelCount: 0,
     identityCount: registry.identities().length,
     nodeIp: config.nodeIp.toString(),

@@ -52,7 +52,7 @@ export async function tracePacket(
 
 /** A dataplane that was started anew has not heard all names yet. */
 function ruleName({ enforcer }: AgentParts, ruleId: number, known: string): string {
-  return known === "" && ruleId !== 0 ? enforcer.desired.ruleNames[ruleId] ?? "" : known;
+  return known === "" && ruleId !== 0 ? enforcer.ruleName(ruleId) ?? "" : known;
 }
 
 /** Whom a text names: a pod of this node, the node, or an address. */

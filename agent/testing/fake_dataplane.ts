@@ -1,4 +1,5 @@
 import { DataplaneExt, type EndpointInfo } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
+import type { PatchPoliciesRequest } from "../../shared/gen/novanet/ext/v1/policies_pb.ts";
 import {
   AttachType,
   type CidrIdentity,
@@ -8,7 +9,7 @@ import {
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { FlowFanOut } from "../../shared/flows/fan_out.ts";
 import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
-import { internal } from "../../shared/rpc/errors.ts";
+import { failedPrecondition, internal } from "../../shared/rpc/errors.ts";
 import { RpcServer } from "../../shared/rpc/server.ts";
 
 /** What the dataplane was told, in order: the method and what it was about. */
@@ -26,6 +27,9 @@ export class FakeDataplane implements AsyncDisposable {
   policies: PolicyEntry[] = [];
   cidrIdentities: CidrIdentity[] = [];
   ruleNames: { [id: number]: string } = {};
+  /** Hears of each call before it is answered. */
+  onCall: (method: string) => void = () => {};
+  #version = 1n;
   readonly #socketPath: string;
   readonly #hostLinks: () => readonly string[];
   readonly #failures = new Map<string, number>();
@@ -56,7 +60,9 @@ export class FakeDataplane implements AsyncDisposable {
           policies: this.policies,
           cidrIdentities: this.cidrIdentities,
           ruleNames: this.ruleNames,
+          version: this.#version,
         }),
+        patchPolicies: (request) => this.#patch(request),
       });
     await this.#server.listenUnix(this.#socketPath);
   }
@@ -95,10 +101,33 @@ export class FakeDataplane implements AsyncDisposable {
 
   #note(method: string, detail: string): void {
     this.calls.push([method, detail]);
+    this.onCall(method);
     const left = this.#failures.get(method) ?? 0;
     if (left === 0) return;
     this.#failures.set(method, left - 1);
     throw internal(`injected failure of ${method}`);
+  }
+
+  #patch(patch: PatchPoliciesRequest): { version: bigint } {
+    const { upserts, deletes, cidrUpserts, cidrDeletes } = patch;
+    const changes = upserts.length + deletes.length + cidrUpserts.length + cidrDeletes.length;
+    // Only those that change something: with none it is a question.
+    if (changes > 0) this.#note("patchPolicies", `+${upserts.length} -${deletes.length}`);
+    if (patch.baseVersion !== 0n && patch.baseVersion !== this.#version) {
+      throw failedPrecondition(`base_version ${patch.baseVersion}`);
+    }
+    const keys = new Set([...upserts, ...deletes].map(entryKey));
+    this.policies = [...this.policies.filter((entry) => !keys.has(entryKey(entry))), ...upserts];
+    const ranges = new Set([...cidrUpserts, ...cidrDeletes].map(rangeKey));
+    this.cidrIdentities = [
+      ...this.cidrIdentities.filter((range) => !ranges.has(rangeKey(range))),
+      ...cidrUpserts,
+    ];
+    const names = { ...this.ruleNames, ...patch.ruleNameUpserts };
+    for (const id of patch.ruleNameDeletes) delete names[id];
+    this.ruleNames = names;
+    if (changes > 0) this.#version++;
+    return { version: this.#version };
   }
 
   #control() {
@@ -130,6 +159,7 @@ export class FakeDataplane implements AsyncDisposable {
         this.policies = request.policies;
         this.cidrIdentities = request.cidrIdentities;
         this.ruleNames = request.ruleNames;
+        this.#version++;
         return {};
       },
       attachProgram: (request: { interfaceName: string; attachType: AttachType }) => {
@@ -168,6 +198,16 @@ export class FakeDataplane implements AsyncDisposable {
       this.#flows.unsubscribe(subscriber);
     }
   }
+}
+
+function entryKey(entry: PolicyEntry): string {
+  const { srcIdentity, dstIdentity, protocol, dstPort, direction, portPrefixLen, isolation } =
+    entry;
+  return [srcIdentity, dstIdentity, protocol, dstPort, direction, portPrefixLen, isolation].join();
+}
+
+function rangeKey({ cidrIp, prefixLen }: CidrIdentity): string {
+  return `${cidrIp}/${prefixLen}`;
 }
 
 function programName(request: { interfaceName: string; attachType: AttachType }): string {

@@ -12,6 +12,7 @@ import {
 import { POLICY_ENCODERS } from "../../shared/policies/encode.ts";
 import { createRpcClient } from "../../shared/rpc/client.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
+import { eventually } from "../../shared/testing/eventually.ts";
 import { encoded, GrpcJs } from "../../shared/testing/grpc_js.ts";
 import { SeededRandom } from "../../shared/testing/seeded_random.ts";
 import { scenario } from "./scenario.ts";
@@ -215,3 +216,75 @@ scenario("whatever was sent before, the last request is in force", { idle: true 
     await check("after the first whole set");
   });
 });
+
+const guard = (name: string, port: number) => `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: ${name}, namespace: default }
+spec:
+  podSelector: {}
+  ingress:
+    - from: [{ ipBlock: { cidr: 10.${port}.0.0/16 } }]
+      ports: [{ port: ${port} }]
+`;
+
+scenario(
+  "the agent sends what changes, and all of it when the dataplane has something else",
+  {},
+  async (
+    { node, step },
+  ) => {
+    const dataplane = node.client(DataplaneControl, "dataplane.sock");
+    const ext = node.client(DataplaneExt, "dataplane.sock");
+    const has = (rule: string) => (rules: readonly string[]) => rules.includes(rule);
+    const stranger = entryOf(1, 4);
+    await node.addPod("web", { labels: { app: "web" } });
+    await node.writeManifest("one.yaml", guard("one", 81));
+    await node.untilRules(has("default/one:ingress[0]"));
+
+    await step("a policy that comes and goes takes nothing else along", async () => {
+      await dataplane.upsertPolicy(stranger);
+      // The agent finds out with its next change, and from then on knows again what is in force.
+      await node.writeManifest("two.yaml", guard("two", 82));
+      await node.untilRules(has("default/two:ingress[0]"));
+      const { policies } = await ext.listPolicyEntries({});
+      assert.equal(policies.some(({ srcIdentity }) => srcIdentity === stranger.srcIdentity), false);
+      const { version } = await ext.patchPolicies({});
+      await node.writeManifest("three.yaml", guard("three", 83));
+      await node.untilRules(has("default/three:ingress[0]"));
+      assert.equal(
+        (await ext.patchPolicies({})).version,
+        version + 1n,
+        "one patch, and nothing else",
+      );
+    });
+
+    await step("the ranges that policies name are listed with their identities", async () => {
+      const { policies, cidrIdentities } = await ext.listPolicyEntries({});
+      for (const port of [81, 82, 83]) {
+        const range = cidrIdentities.find(({ cidrIp }) => cidrIp === (10 << 24) + (port << 16));
+        assert.equal(range?.prefixLen, 16);
+        assert(
+          policies.some((each) => each.dstPort === port && each.srcIdentity === range.identityId),
+        );
+      }
+    });
+
+    await step(
+      "names of rules are there again as soon as a restarted dataplane has its set",
+      async () => {
+        await node.dataplane.kill();
+        await node.startDataplane();
+        await node.untilRules((rules) => rules.length > 0 && !rules.includes(""));
+        const { ruleNames } = await ext.listPolicyEntries({});
+        assert(Object.values(ruleNames).includes("default/three:ingress[0]"));
+        await node.writeManifest("three.yaml", guard("three", 93));
+        await eventually(async () => {
+          const { policies } = await ext.listPolicyEntries({});
+          const ports = policies.map(({ dstPort }) => dstPort);
+          return ports.includes(93) && !ports.includes(83);
+        });
+      },
+    );
+  },
+);
