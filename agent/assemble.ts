@@ -10,6 +10,7 @@ import { Coalesced } from "./enforce/coalesce.ts";
 import { EndpointBook } from "./enforce/endpoint_book.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { enrichFlow, type FlowNames } from "./flows/enrich.ts";
+import { FlowHistory } from "./flows/flow_history.ts";
 import { FlowHub } from "./flows/flow_hub.ts";
 import { HostWatch } from "./host/host_watch.ts";
 import { detectPodMtu } from "./host/node_facts.ts";
@@ -68,6 +69,11 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
   const podLinkWatch = resources.use(new PodLinkWatch(() => registry.list()));
   const tunnelProtocol = values.tunnel_protocol ?? detectTunnelProtocol();
   const flows = new FlowHub();
+  const history = new FlowHistory({
+    podOf: (ip) => registry.byIp(ip),
+    pods: () => registry.list(),
+    now: Date.now,
+  });
   const metrics = new AgentMetrics();
   const endpoints = new EndpointBook({
     registry,
@@ -84,7 +90,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
         spool.retryNow();
       },
       onFlow,
-      onDisconnected: () => {},
+      onDisconnected: () => history.interrupted(),
     }),
   );
   const enforcer: Enforcer = new Enforcer({
@@ -131,7 +137,9 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
 
   function onFlow(event: FlowEvent): void {
     metrics.onFlow(event);
-    flows.publish(enrichFlow(event, flowNames));
+    enrichFlow(event, flowNames);
+    history.record(event);
+    flows.publish(event);
   }
 
   function addressesChanged(): void {
@@ -180,6 +188,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
       endpoints,
       enforcer,
       flows,
+      history,
       metrics,
       started: () => started,
       warnings,

@@ -3,7 +3,7 @@
  * docs_test.ts fails when the page is not current.
  */
 import { EXIT_CODE_MEANINGS } from "./exit_codes.ts";
-import { COMMAND_NAMES, parseArgs } from "./options.ts";
+import { COMMAND_NAMES, NESTED_COMMANDS, parseArgs } from "./options.ts";
 
 const COLUMNS = 100;
 
@@ -64,7 +64,11 @@ export function cliDocs(): string {
     `## Exit codes\n\n| code | meaning |\n|---|---|\n${codes.join("\n")}\n`,
     COMPLETION,
     section("novanetctl", []),
-    ...COMMAND_NAMES.map((name) => section(`novanetctl ${name}`, [name])),
+    ...COMMAND_NAMES.flatMap((name) => [
+      section(`novanetctl ${name}`, [name]),
+      ...NESTED_COMMANDS.filter(([first]) => first === name)
+        .map((words) => section(`novanetctl ${words.join(" ")}`, words)),
+    ]),
   ].join("\n");
 }
 

@@ -32,7 +32,7 @@ const globals = object("Options of every command", {
     or(
       option("-o", "--output", choice(FORMATS, { metavar: "FORMAT" }), {
         description:
-          message`How to print. A stream is one JSON object a line or one YAML document an event.`,
+          message`How to print, "table" when not given. A stream is one JSON object a line or one YAML document an event.`,
       }),
       map(flag("--json", { description: message`The same as -o json.` }), () => "json" as const),
     ),
@@ -111,6 +111,36 @@ const filters = object("Filters", {
   ),
 });
 
+/** A pod of this node, the argument of a command. */
+const pod = {
+  pod: argument(podRef(), { description: message`The pod, as NAME or NAMESPACE/NAME.` }),
+  namespace: optional(
+    option("-n", "--namespace", namespaceName(), {
+      description: message`The pod's namespace, "default" when not given.`,
+    }),
+  ),
+};
+
+/** Commands below `policy`. */
+const policies = {
+  explain: define("explain", "Tell which rules are in force for a pod", {
+    what:
+      `Tells the policies that isolate a pod, in both directions, and their rules with the peers and ports that they have now, each with 
+the file and line where it is written; what happens to traffic that no rule allows; and which policies are in audit mode.`,
+    examples: ["novanetctl policy explain shop/web-0", "novanetctl policy explain web-0 --json"],
+  }, object({ command: constant("policy explain"), ...pod })),
+  suggest: define("suggest", "Write the policy that allows the flows that a pod had", {
+    what:
+      `Prints the NetworkPolicy that allows exactly the flows that were seen of a pod and of the pods with its labels, in both directions. 
+Comments say since when, and what is not in it. The agent remembers flows while it runs: let it watch through all that the pod does 
+before you use the policy, and try it in audit mode first.`,
+    examples: [
+      "novanetctl policy suggest shop/web-0 > web.yaml",
+      "novanetctl policy suggest shop/web-0 -o json | jq .spec",
+    ],
+  }, object({ command: constant("policy suggest"), ...pod })),
+};
+
 const looks = {
   status: define("status", "Show the node's state", {
     what:
@@ -139,11 +169,22 @@ cluster's default did it. Repeats of one drop come as one event with a count.`,
       "novanetctl drops --ip 10.244.0.0/24",
     ],
   }, merge(object({ command: constant("drops") }), filters)),
-  policy: define("policy", "List the policy in force", {
-    what:
-      `Lists the policy entries as they are in the dataplane. Pods' identities are those of "novanetctl identity"; * is any, 1 this host, 2 the world, and 16777216 and up are CIDRs that policy names.`,
-    examples: ["novanetctl policy", "novanetctl policy -o wide", "novanetctl policy -o json"],
-  }, object({ command: constant("policy") })),
+  policy: define(
+    "policy",
+    "List the policy in force, explain a pod's, or suggest one",
+    {
+      what:
+        `Lists the policy entries as they are in the dataplane. Pods' identities are those of "novanetctl identity"; * is any, 1 this 
+host, 2 the world, and 16777216 and up are CIDRs that policy names. ACTION is AUDIT where policies in audit mode would deny.`,
+      examples: [
+        "novanetctl policy",
+        "novanetctl policy -o wide",
+        "novanetctl policy explain shop/web-0",
+        "novanetctl policy suggest shop/web-0",
+      ],
+    },
+    or(policies.explain, policies.suggest, object({ command: constant("policy") })),
+  ),
   identity: define("identity", "List identities and their labels", {
     what:
       `Lists the identities in use: a number for each set of labels, and how many pods have it.`,
@@ -181,12 +222,7 @@ not show on the host's interfaces, so tcpdump there misses them.`,
     },
     object({
       command: constant("capture"),
-      pod: argument(podRef(), { description: message`The pod, as NAME or NAMESPACE/NAME.` }),
-      namespace: optional(
-        option("-n", "--namespace", namespaceName(), {
-          description: message`The pod's namespace, "default" when not given.`,
-        }),
-      ),
+      ...pod,
       write: optional(
         option("-w", "--write", path("FILE"), {
           description:
@@ -380,6 +416,9 @@ export const COMMAND_NAMES = [
   ...Object.keys(reasons),
   ...Object.keys(others),
 ] as Parsed["command"][];
+
+/** Commands below a command, as words of a command line. */
+export const NESTED_COMMANDS = Object.keys(policies).map((name) => ["policy", name] as const);
 
 /** Help, version, completion or a wrong command line: all that is left to do is to print it. */
 export interface Finished {

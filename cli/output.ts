@@ -231,8 +231,19 @@ function hasColors(io: Io, { noColor }: OutputOptions): boolean {
   return io.stdout.columns !== undefined && !noColor && !io.getEnv("NO_COLOR");
 }
 
-function indentOf({ watch }: OutputOptions): number {
+/** Spaces for each level of JSON. */
+export function indentOf({ watch }: OutputOptions): number {
   return watch ? 0 : 2;
+}
+
+/** Prints one document, whatever `--output` says. */
+export async function printDocument(
+  io: Io,
+  format: "json" | "yaml",
+  value: JsonValue,
+  indent = 2,
+): Promise<void> {
+  await io.stdout.write(await document(format, value, indent));
 }
 
 /** One document with its newline; YAML documents are divided by `---`. */

@@ -3,6 +3,7 @@ import { capture } from "./commands/capture.ts";
 import { doctor } from "./commands/doctor.ts";
 import { flows } from "./commands/flows.ts";
 import { egress, identity, pods, policy, tunnels } from "./commands/lists.ts";
+import { explainPolicy, suggestPolicy } from "./commands/policy.ts";
 import { metrics, status } from "./commands/status.ts";
 import { sysdump } from "./commands/sysdump.ts";
 import { trace } from "./commands/trace.ts";
@@ -71,6 +72,10 @@ async function once(options: OnceOptions, io: Io): Promise<void> {
       return await trace(options, io);
     case "policy":
       return await policy(options, io);
+    case "policy explain":
+      return await explainPolicy(options, io);
+    case "policy suggest":
+      return await suggestPolicy(options, io);
     case "identity":
       return await identity(options, io);
     case "pods":

@@ -10,6 +10,7 @@ import type { PodRegistry } from "../pods/registry.ts";
 import {
   type DesiredPolicy,
   FIRST_CIDR_IDENTITY,
+  type IdentityExplanation,
   type ManifestSnapshot,
   type PolicyEndpoint,
   PolicyIndex,
@@ -126,6 +127,11 @@ export class Enforcer {
   /** The label set that a pod's identity stands for. */
   identityLabels(pod: PodName): Labels {
     return this.#labels.identityLabels(pod);
+  }
+
+  /** The rules in force for the pods of an identity, and where they are written. */
+  explain(identity: number): IdentityExplanation {
+    return this.#index.explain(identity);
   }
 
   /** Takes new objects in force; {@linkcode apply} makes them effective. */

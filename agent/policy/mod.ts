@@ -46,6 +46,7 @@ export type {
   RuleOrigin,
 } from "./explain.ts";
 export { type Decision, type EvaluatedEnd, PolicyEvaluator } from "./evaluate.ts";
+export { isolationName } from "./isolation.ts";
 export { IdentityConflictError, type PolicyEndpoint } from "./identity_group.ts";
 export {
   NamedPortsError,

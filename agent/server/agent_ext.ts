@@ -5,7 +5,9 @@ import { capturePackets } from "../pods/capture.ts";
 import { parseAttachmentKey } from "../pods/requests.ts";
 import type { Attachment } from "../state/mod.ts";
 import { checkPod } from "./check_pod.ts";
+import { explainPolicy } from "./explain_policy.ts";
 import { failingStream } from "./failing_stream.ts";
+import { podFlows } from "./pod_flows.ts";
 import { firstInterface } from "./pod_ref.ts";
 import type { AgentParts } from "./parts.ts";
 import { notReadyReasons, requireStarted } from "./status.ts";
@@ -55,6 +57,8 @@ export function agentExt(parts: AgentParts): ServiceImpl<typeof AgentExt> {
     },
     getSysdump: () => sysdump(parts),
     tracePacket: (request) => tracePacket(parts, request),
+    explainPolicy: (request) => explainPolicy(parts, request),
+    getPodFlows: (request) => podFlows(parts, request),
   };
 }
 

@@ -3,6 +3,7 @@ import type { DataplaneLink } from "../dataplane/link.ts";
 import type { NodeInspection } from "../doctor/inspect_node.ts";
 import type { EndpointBook } from "../enforce/endpoint_book.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
+import type { FlowHistory } from "../flows/flow_history.ts";
 import type { FlowHub } from "../flows/flow_hub.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { PodController } from "../pods/controller.ts";
@@ -21,6 +22,8 @@ export interface AgentParts {
   readonly endpoints: EndpointBook;
   readonly enforcer: Enforcer;
   readonly flows: FlowHub;
+  /** The flows that pods had. */
+  readonly history: FlowHistory;
   readonly metrics: AgentMetrics;
   /** Whether the state found at start has been reconciled. */
   readonly started: () => boolean;

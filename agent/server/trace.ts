@@ -3,17 +3,14 @@ import {
   type AgentExtTracePacketRequest,
   type AgentExtTracePacketResponseSchema,
   RuleSourceSchema,
-  type TraceEndSchema,
 } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import { ReservedIdentity } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4, NetParseError } from "../../shared/net/mod.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
-import type { Attachment } from "../state/mod.ts";
 import type { AgentParts } from "./parts.ts";
 import { parsePodRef, readyPod } from "./pod_ref.ts";
 import { ruleSources } from "./rule_sources.ts";
-
-type End = MessageInitShape<typeof TraceEndSchema> & { readonly ip: string };
+import { type End, endOfPod } from "./trace_end.ts";
 
 const DOTTED = /^[0-9.]+$/;
 /** What stands for this node where a pod or an address is asked for. */
@@ -81,17 +78,6 @@ function endOfAddress(parts: AgentParts, ip: Ipv4): End {
   return parts.isHostAddress(ip.value)
     ? { ip: ip.toString(), kind: "node", identityId: ReservedIdentity.HOST }
     : { ip: ip.toString(), kind: "outside", identityId: ReservedIdentity.WORLD };
-}
-
-function endOfPod({ registry }: AgentParts, pod: Attachment): End {
-  return {
-    ip: pod.ip.toString(),
-    kind: "pod",
-    namespace: pod.podNamespace,
-    pod: pod.podName,
-    identityId: registry.identityId(pod),
-    labels: pod.identityLabels,
-  };
 }
 
 /** What nobody sends from would only show what no packet meets. */

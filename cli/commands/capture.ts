@@ -4,15 +4,11 @@ import { ExitCode } from "../exit_codes.ts";
 import type { FileSink, Io, Sink } from "../io.ts";
 import type { OptionsOf } from "../options.ts";
 import { pcapHeader, pcapPacket } from "../pcap.ts";
-
-interface PodName {
-  readonly namespace: string;
-  readonly name: string;
-}
+import { type PodName, podName } from "../pod_name.ts";
 
 /** `capture`: writes pcap until Ctrl-C, the limit or the pod's end. @throws {CliError} */
 export async function capture(options: OptionsOf<"capture">, io: Io): Promise<void> {
-  const pod = podOf(options);
+  const pod = podName(options);
   const toStdout = (options.write ?? "-") === "-";
   if (toStdout && io.stdout.columns !== undefined) {
     const why = "pcap is no text for a terminal: write a file with -w FILE, or | tcpdump -n -r -";
@@ -79,12 +75,4 @@ class PcapWriter implements Disposable {
   [Symbol.dispose](): void {
     if (this.#sink !== undefined && Symbol.dispose in this.#sink) this.#sink[Symbol.dispose]();
   }
-}
-
-function podOf({ pod, namespace }: OptionsOf<"capture">): PodName {
-  if (pod.namespace !== undefined && namespace !== undefined && pod.namespace !== namespace) {
-    const why = `the pod's namespace is ${pod.namespace}, but --namespace says ${namespace}`;
-    throw new CliError(ExitCode.USAGE, why);
-  }
-  return { name: pod.name, namespace: pod.namespace ?? namespace ?? "default" };
 }

@@ -1,7 +1,7 @@
 import { type FlowEvent, FlowEventSchema } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
-import { agentControl, agentDaemon } from "../agent.ts";
+import { agentControl, agentDaemon, agentExt } from "../agent.ts";
 import { CliError, daemonError } from "../errors.ts";
 import { ExitCode } from "../exit_codes.ts";
 import type { Io } from "../io.ts";
@@ -110,10 +110,13 @@ export async function flows(options: FlowOptions, io: Io): Promise<void> {
   const printer = new Printer(io, options, flowView(options.command === "drops"));
   const signal = io.interrupted();
   const daemon = agentDaemon(options);
-  await printer.start();
   const progress = { left: options.limit ?? Infinity };
+  let started = false;
   while (!signal.aborted) {
     try {
+      if (!started) await checkPods(options, io);
+      await printer.start();
+      started = true;
       await printEvents(options, io, printer, progress, signal);
       if (progress.left === 0) return;
       throw new CliError(ExitCode.UNREACHABLE, "novanet-agent ended the stream");
@@ -127,8 +130,28 @@ export async function flows(options: FlowOptions, io: Io): Promise<void> {
   }
 }
 
+/** Says at once when nothing can come: one waits long for a pod whose name is wrong. @throws {CliError} */
+async function checkPods(options: FlowOptions, io: Io): Promise<void> {
+  if (options.pods.length === 0) return;
+  using agent = agentExt(options);
+  const { pods } = await agent.listPods({});
+  for (const ref of options.pods) {
+    const isThere = pods.some(({ name, namespace }) =>
+      isPod({ pod: name, namespace }, [ref]) && isIn(options.namespaces, namespace)
+    );
+    if (isThere) continue;
+    const shown = ref.namespace === undefined ? ref.name : `${ref.namespace}/${ref.name}`;
+    const within = ref.namespace === undefined && options.namespaces.length > 0
+      ? ` in namespace ${options.namespaces.join(", ")}`
+      : "";
+    const why = `--pod ${shown}: there is no such pod on this node${within}`;
+    if (!options.watch) throw new CliError(ExitCode.NOT_FOUND, why);
+    await io.stderr.write(`Note: ${why} yet\n`);
+  }
+}
+
 function isPassing(thrown: unknown, error: CliError): boolean {
-  return thrown instanceof CliError ||
+  return (thrown instanceof CliError && thrown.exitCode === ExitCode.UNREACHABLE) ||
     (thrown instanceof RpcError && thrown.code === RpcCode.UNAVAILABLE &&
       error.exitCode === ExitCode.UNREACHABLE);
 }
@@ -177,7 +200,10 @@ export function matches(filter: FlowFilter, event: FlowEvent): boolean {
     (verdict === undefined || verdict === labels.verdictLabel(event.verdict).toLowerCase());
 }
 
-function isPod({ pod, namespace }: End, pods: FlowFilter["pods"]): boolean {
+function isPod(
+  { pod, namespace }: Pick<End, "pod" | "namespace">,
+  pods: FlowFilter["pods"],
+): boolean {
   return pods.length === 0 ||
     pods.some((ref) => ref.name === pod && (ref.namespace ?? namespace) === namespace);
 }

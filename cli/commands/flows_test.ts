@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   DropReason,
   FlowEventType,
+  PolicyAction,
   type StreamAgentFlowsRequest,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
@@ -305,6 +306,53 @@ Deno.test(
     ]);
   },
 );
+
+/** An agent with one pod, shop/web-0, whose flows it sends. */
+function withPod(events: Events = []): TestAgent {
+  return {
+    ...streaming(events),
+    ext: { listPods: () => ({ pods: [{ namespace: "shop", name: "web-0" }] }) },
+  };
+}
+
+const NO_SUCH_POD = [
+  { args: "flows --pod nosuch", says: "--pod nosuch: there is no such pod on this node" },
+  { args: "drops --pod nosuch", says: "--pod nosuch: there is no such pod on this node" },
+  {
+    args: "flows --pod web-0 --pod shop/other",
+    says: "--pod shop/other: there is no such pod on this node",
+  },
+  {
+    args: "flows --pod web-0 -n office",
+    says: "--pod web-0: there is no such pod on this node in namespace office",
+  },
+];
+
+for (const { args, says } of NO_SUCH_POD) {
+  Deno.test(`novanetctl ${args} says so at once`, KEEPS_SHIM, async () => {
+    const { exitCode, stdout, stderr } = await ctl(withPod(), args.split(" "));
+    assert.deepEqual([exitCode, stdout, stderr], [4, "", `Error: ${says}\n`]);
+  });
+}
+
+Deno.test("with --watch a pod may come later", KEEPS_SHIM, async () => {
+  const events = [flowEvent({ srcPod: "later" })];
+  const args = ["flows", "--pod", "later", "--watch", "--limit", "1", "--no-headers"];
+  const { exitCode, stdout, stderr } = await ctl(withPod(events), args);
+  assert.deepEqual([exitCode, stdout.trimEnd().split("\n").length], [0, 1]);
+  assert.equal(stderr, "Note: --pod later: there is no such pod on this node yet\n");
+});
+
+Deno.test("what audit would drop has its verdict and its rule", KEEPS_SHIM, async () => {
+  const rule = "shop/tryout:ingress[audit]";
+  const events = [flowEvent(), flowEvent({ verdict: PolicyAction.AUDIT, rule }), dropEvent()];
+  const args = ["flows", "--verdict", "audit", "--limit", "1", "--no-headers"];
+  const { stdout } = await ctl(streaming(events), args);
+  const cells = stdout.trimEnd().split("\t");
+  assert.deepEqual([cells[7], cells.at(-1)], ["AUDIT", rule]);
+  const json = JSON.parse((await ctl(streaming(events), [...args, "--json"])).stdout);
+  assert.deepEqual([json.verdict, json.rule], ["AUDIT", rule]);
+});
 
 Deno.test("a name cannot steer the terminal", KEEPS_SHIM, async () => {
   const events = [flowEvent({ rule: "a\x1b[2J\tb\nc" })];

@@ -1,0 +1,48 @@
+import { labelKey, type Labels, NAMESPACE_LABEL } from "../identity/mod.ts";
+import { PORTS_LABEL } from "../policy/mod.ts";
+
+/** A set of labels that pods have, and the namespace that they are in. */
+export interface LabelSetEntry {
+  readonly id: number;
+  readonly namespace: string;
+  /** All of an identity's labels. */
+  readonly all: Labels;
+  /** Those that the pods themselves carry. */
+  readonly own: Labels;
+}
+
+/** Numbers for the label sets of identities, which stay the same while identities come and go. */
+export class LabelSets {
+  readonly #most: number;
+  readonly #known = new WeakMap<Labels, LabelSetEntry>();
+  readonly #byKey = new Map<string, LabelSetEntry>();
+
+  /** @param most sets that are kept */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** The entry of a label set; undefined when it is new and there is no room. */
+  of(labels: Labels): LabelSetEntry | undefined {
+    const known = this.#known.get(labels);
+    if (known !== undefined) return known;
+    const key = labelKey(labels);
+    const entry = this.#byKey.get(key) ?? this.#add(key, labels);
+    if (entry !== undefined) this.#known.set(labels, entry);
+    return entry;
+  }
+
+  #add(key: string, labels: Labels): LabelSetEntry | undefined {
+    if (this.#byKey.size >= this.#most) return undefined;
+    const namespace = labels[NAMESPACE_LABEL] ?? "";
+    const entry = { id: this.#byKey.size, namespace, all: labels, own: ownLabels(labels) };
+    this.#byKey.set(key, entry);
+    return entry;
+  }
+}
+
+/** The labels of an identity less those that no pod carries. */
+export function ownLabels(labels: Labels): Labels {
+  const { [NAMESPACE_LABEL]: _namespace, [PORTS_LABEL]: _ports, ...own } = labels;
+  return own;
+}

@@ -1,0 +1,31 @@
+import { agentExt } from "../agent.ts";
+import type { Io } from "../io.ts";
+import type { OptionsOf } from "../options.ts";
+import { indentOf, printDocument, printText } from "../output.ts";
+import { podName } from "../pod_name.ts";
+import { explanationJson, explanationLines } from "../explain/text.ts";
+import { isNameable, networkPolicy } from "../suggest/network_policy.ts";
+import { notes } from "../suggest/notes.ts";
+
+/** `policy explain` */
+export async function explainPolicy(options: OptionsOf<"policy explain">, io: Io): Promise<void> {
+  using agent = agentExt(options);
+  const answer = await agent.explainPolicy(podName(options));
+  await printText(io, options, explanationLines(answer), explanationJson(answer));
+}
+
+/** `policy suggest`: YAML with comments, or JSON with notes beside it. */
+export async function suggestPolicy(options: OptionsOf<"policy suggest">, io: Io): Promise<void> {
+  using agent = agentExt(options);
+  const pod = podName(options);
+  const answer = await agent.getPodFlows(pod);
+  const policy = networkPolicy(pod.name, answer, answer.flows.filter(isNameable));
+  const told = notes(`${pod.namespace}/${pod.name}`, answer);
+  if (options.output === "json") {
+    for (const note of told) await io.stderr.write(`Note: ${note}\n`);
+    await printDocument(io, "json", policy, indentOf(options));
+    return;
+  }
+  await io.stdout.write(told.map((note) => `# ${note.replaceAll(/\p{Cc}/gu, " ")}\n`).join(""));
+  await printDocument(io, "yaml", policy);
+}
