@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  DropReason,
+  FlowEventSchema,
+  FlowEventType,
+  PolicyAction,
+  PolicyDirection,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Ipv4, Mac } from "../../shared/net/mod.ts";
+import type { Labels } from "../identity/mod.ts";
+import type { Attachment } from "../state/mod.ts";
+import { FlowHistory, HISTORY_BOUNDS } from "./flow_history.ts";
+
+const WEB = "10.244.0.10";
+const API = "10.244.0.11";
+const OUTSIDE = "198.51.100.7";
+const NODE = "192.0.2.10";
+const [TCP, UDP, ICMP] = [6, 17, 1];
+const [SYN, FIN_ACK] = [0x02, 0x11];
+
+const ip = (text: string) => Ipv4.parse(text).value;
+
+function pod(address: string, app: string): Attachment {
+  return {
+    containerId: `container-${app}-${address}`,
+    ifName: "eth0",
+    podNamespace: "shop",
+    podName: app,
+    netns: "",
+    netnsId: "",
+    ip: Ipv4.parse(address),
+    mac: Mac.ZERO,
+    gateway: Ipv4.parse("10.244.0.1"),
+    prefixLen: 24,
+    mtu: 1500,
+    hostIfName: "",
+    hostIfindex: 1,
+    labels: {},
+    identityLabels: { app, "novanet.io/namespace": "shop" },
+    state: "ready",
+    createdUnixMs: 500,
+  };
+}
+
+/** shop/web and shop/api, a node and the outside. */
+class World {
+  nowMs = 1000;
+  readonly pods = new Map([[ip(WEB), pod(WEB, "web")], [ip(API), pod(API, "api")]]);
+  readonly history = new FlowHistory({
+    podOf: (address) => this.pods.get(address),
+    pods: () => [...this.pods.values()],
+    now: () => this.nowMs,
+  });
+
+  /** A flow from one address to another, at the hook where a pod sends it if one does. */
+  see(
+    from: string,
+    to: string,
+    protocol: number,
+    dstPort: number,
+    more: MessageInitShape<typeof FlowEventSchema> = {},
+  ): void {
+    const isPod = this.pods.has(ip(from));
+    this.history.record(create(FlowEventSchema, {
+      srcIp: ip(from),
+      dstIp: ip(to),
+      srcIdentity: identityOf(from),
+      dstIdentity: identityOf(to),
+      protocol,
+      srcPort: 40_000,
+      dstPort,
+      tcpFlags: protocol === TCP ? SYN : 0,
+      verdict: PolicyAction.ALLOW,
+      direction: isPod ? PolicyDirection.EGRESS : PolicyDirection.INGRESS,
+      eventType: FlowEventType.NEW,
+      ...more,
+    }));
+  }
+
+  labels(app: string): Labels {
+    return { app, "novanet.io/namespace": "shop" };
+  }
+
+  of(app: string) {
+    const [history, ...more] = this.history.ofLabels(this.labels(app));
+    assert(history && more.length === 0);
+    return history;
+  }
+
+  /** The flows of a pod, as text. */
+  flows(app: string): string[] {
+    return this.history.ofLabels(this.labels(app)).flatMap((one) => [...one.flows()])
+      .map(({ direction, peer, protocol, port }) => {
+        const who = peer.kind === "pods"
+          ? `${peer.labels.namespace}/${peer.labels.own["app"]}`
+          : Ipv4.fromU32(peer.ip).toString();
+        return `${direction} ${who} ${protocol}/${port}`;
+      }).sort();
+  }
+}
+
+function identityOf(address: string): number {
+  if (address === NODE) return 1;
+  if (address === OUTSIDE) return 2;
+  return address === WEB ? 300 : 301;
+}
+
+Deno.test("a flow between two pods is remembered at both, once", () => {
+  const world = new World();
+  for (const srcPort of [40_000, 40_001]) world.see(API, WEB, TCP, 80, { srcPort });
+  assert.deepEqual(world.flows("web"), ["ingress shop/api 6/80"]);
+  assert.deepEqual(world.flows("api"), ["egress shop/web 6/80"]);
+});
+
+Deno.test("flows from and to the outside have an address; those of the node are counted alone", () => {
+  const world = new World();
+  world.see(OUTSIDE, WEB, TCP, 443);
+  world.see(WEB, OUTSIDE, UDP, 53);
+  world.see(NODE, WEB, TCP, 80);
+  world.see(WEB, NODE, UDP, 53);
+  assert.deepEqual(world.flows("web"), [`egress ${OUTSIDE} 17/53`, `ingress ${OUTSIDE} 6/443`]);
+  assert.equal(world.of("web").leftOut.node, 2);
+});
+
+Deno.test("answers are no flows of their own", () => {
+  const world = new World();
+  world.see(WEB, OUTSIDE, UDP, 53);
+  world.see(OUTSIDE, WEB, UDP, 40_000, { srcPort: 53, isReply: true });
+  assert.deepEqual(world.flows("web"), [`egress ${OUTSIDE} 17/53`]);
+});
+
+Deno.test("nor are answers that come when their connection has expired", () => {
+  const world = new World();
+  world.see(WEB, OUTSIDE, UDP, 53);
+  world.see(API, WEB, UDP, 53);
+  world.see(OUTSIDE, WEB, UDP, 40_000, { srcPort: 53 });
+  world.see(WEB, API, UDP, 40_000, { srcPort: 53 });
+  assert.deepEqual(world.flows("web"), [`egress ${OUTSIDE} 17/53`, "ingress shop/api 17/53"]);
+  assert.equal(world.of("web").leftOut.answers, 2);
+  // Not from the port that was asked, or to a port that serves: flows of their own.
+  world.see(OUTSIDE, WEB, UDP, 40_000, { srcPort: 54 });
+  world.see(OUTSIDE, WEB, UDP, 53, { srcPort: 53 });
+  assert.deepEqual(world.flows("web").filter((flow) => flow.startsWith("ingress 198")), [
+    `ingress ${OUTSIDE} 17/40000`,
+    `ingress ${OUTSIDE} 17/53`,
+  ]);
+});
+
+Deno.test("a TCP connection counts when its beginning was seen, then or in a summary", () => {
+  const world = new World();
+  world.see(API, WEB, TCP, 80, { tcpFlags: 0x10 });
+  assert.deepEqual([world.flows("web"), world.of("web").leftOut.unclear], [[], 1]);
+  const update = { eventType: FlowEventType.UPDATE };
+  world.see(API, WEB, TCP, 80, { ...update, tcpFlags: FIN_ACK });
+  assert.deepEqual([world.flows("web"), world.of("web").leftOut.unclear], [[], 1]);
+  world.see(API, WEB, TCP, 80, { ...update, tcpFlags: 0x1a });
+  assert.deepEqual(world.flows("web"), ["ingress shop/api 6/80"]);
+});
+
+Deno.test("what policy denied stands apart, at both ends when the receiver denied it", () => {
+  const world = new World();
+  const drop = {
+    eventType: FlowEventType.DROP,
+    verdict: PolicyAction.DENY,
+    dropReason: DropReason.POLICY_DENIED,
+    rule: "shop/p:ingress[default-deny]",
+    ruleDirection: PolicyDirection.INGRESS,
+  };
+  world.see(API, WEB, TCP, 81, drop);
+  world.see(API, WEB, TCP, 82, { ...drop, ruleDirection: PolicyDirection.EGRESS });
+  world.see(API, WEB, TCP, 83, { ...drop, dropReason: DropReason.CONNTRACK_FULL });
+  const denied = (app: string) => [...world.of(app).denied()].map(({ port, rule }) => [port, rule]);
+  assert.deepEqual(denied("web"), [[81, drop.rule]]);
+  assert.deepEqual(denied("api"), [[81, drop.rule], [82, drop.rule]]);
+  assert.deepEqual(world.flows("web"), []);
+});
+
+Deno.test("what audit would have dropped is marked, also when it passed before", () => {
+  const world = new World();
+  const rule = "shop/p:ingress[audit]";
+  world.see(API, WEB, ICMP, 0);
+  world.nowMs = 2000;
+  world.see(API, WEB, ICMP, 0, { verdict: PolicyAction.AUDIT, rule });
+  const [flow] = world.of("web").flows();
+  assert.deepEqual(
+    [flow?.audited, flow?.rule, flow?.firstMs, flow?.lastMs],
+    [true, rule, 1000, 2000],
+  );
+});
+
+Deno.test("a pod's flows are forgotten when its labels change, and the other pods' are not", () => {
+  const world = new World();
+  world.see(API, WEB, TCP, 80);
+  world.pods.set(ip(API), { ...pod(API, "api"), identityLabels: world.labels("new") });
+  world.see(API, WEB, TCP, 80);
+  assert.deepEqual(world.flows("web"), ["ingress shop/api 6/80", "ingress shop/new 6/80"]);
+  assert.deepEqual(world.flows("new"), ["egress shop/web 6/80"]);
+  assert.deepEqual(world.flows("api"), []);
+});
+
+Deno.test("a million clients fill a pod's share, which is counted, and take nobody else's", () => {
+  const world = new World();
+  const base = ip("100.64.0.0");
+  const drop = {
+    eventType: FlowEventType.DROP,
+    dropReason: DropReason.POLICY_DENIED,
+    ruleDirection: PolicyDirection.INGRESS,
+  };
+  const clients = HISTORY_BOUNDS.flowsOfPod + 500;
+  for (let client = 0; client < clients; client++) {
+    const from = { srcIp: base + client, srcIdentity: 2 };
+    world.see(OUTSIDE, WEB, TCP, 443, from);
+    world.see(OUTSIDE, WEB, TCP, 444, { ...from, ...drop });
+  }
+  const { size, deniedSize, leftOut } = world.of("web");
+  assert.deepEqual([size, leftOut.overflow], [HISTORY_BOUNDS.flowsOfPod, 500]);
+  assert.equal(deniedSize, HISTORY_BOUNDS.deniedOfPod);
+  assert.equal(leftOut.deniedOverflow, clients - HISTORY_BOUNDS.deniedOfPod);
+  world.see(API, OUTSIDE, TCP, 443);
+  assert.deepEqual(world.flows("api"), [`egress ${OUTSIDE} 6/443`]);
+});
+
+Deno.test("all pods together stay within their bound, and those that left make room", () => {
+  const world = new World();
+  const base = ip("100.64.0.0");
+  const pods = Array.from(
+    { length: HISTORY_BOUNDS.flows / HISTORY_BOUNDS.flowsOfPod + 2 },
+    (_, i) => {
+      const address = `10.244.1.${i + 1}`;
+      world.pods.set(ip(address), pod(address, `app-${i}`));
+      return address;
+    },
+  );
+  const fill = (address: string) => {
+    for (let client = 0; client < HISTORY_BOUNDS.flowsOfPod; client++) {
+      world.see(OUTSIDE, address, TCP, 443, { srcIp: base + client });
+    }
+  };
+  pods.forEach(fill);
+  assert.equal(world.history.size, HISTORY_BOUNDS.flows);
+  assert.deepEqual(world.flows(`app-${pods.length - 1}`), []);
+  world.nowMs += 60_000;
+  world.pods.delete(ip(pods[0] ?? ""));
+  fill(pods.at(-1) ?? "");
+  assert.equal(world.flows(`app-${pods.length - 1}`).length, HISTORY_BOUNDS.flowsOfPod);
+  assert.equal(world.history.size, HISTORY_BOUNDS.flows);
+});
+
+Deno.test("it remembers since it began, or since the pod came", () => {
+  const world = new World();
+  world.see(API, WEB, TCP, 80);
+  assert.equal(world.of("web").startedMs, 1000);
+  world.pods.set(ip("10.244.0.12"), { ...pod("10.244.0.12", "late"), createdUnixMs: 1500 });
+  world.see(API, "10.244.0.12", TCP, 80);
+  assert.equal(world.of("late").startedMs, 1500);
+});
