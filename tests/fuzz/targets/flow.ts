@@ -21,8 +21,8 @@ import { type FuzzTarget, must } from "../target.ts";
 const SOURCE = new URL("../ring.bpf.c", import.meta.url);
 const ETH_HLEN = 14;
 const RECORD_MAX = 256;
-/** Series of one page of metrics: two verdicts of every pair, and what else there is. */
-const MAX_SERIES = 2 * MAX_FLOW_PAIRS + 200;
+/** Series of one page of metrics: three verdicts of every pair, and what else there is. */
+const MAX_SERIES = 3 * MAX_FLOW_PAIRS + 200;
 const RENDER_EVERY = 2000;
 
 const EVENT = {
