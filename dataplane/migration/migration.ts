@@ -54,9 +54,12 @@ export class Migration implements Disposable {
   /** Step 2. @throws SysError */
   seal(): void {
     const { pinDir } = this.#options;
+    const begun = new Set<string>();
     for (const transfer of this.#of("live")) {
-      // Entries of newer tables stand; and those that a process before this one copied may be in use.
-      report("copied", transfer, transfer.fill(BPF_NOEXIST));
+      // What is from a newer table stands, and so does what a process before this one copied: it may be in use.
+      const isEmpty = !this.#options.sealed && !begun.has(transfer.name);
+      begun.add(transfer.name);
+      report("copied", transfer, transfer.fill(isEmpty ? BPF_ANY : BPF_NOEXIST));
     }
     if (this.#options.sealed) return;
     for (const transfer of this.#of("counters")) transfer.fill(BPF_ANY);

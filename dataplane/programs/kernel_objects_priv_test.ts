@@ -5,12 +5,8 @@ import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import { Attachments } from "./attachments.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
-import {
-  KernelObjects,
-  MissingMapError,
-  PinMismatchError,
-  removeOldPrograms,
-} from "./kernel_objects.ts";
+import { KernelObjects, MissingMapError, removeOldPrograms } from "./kernel_objects.ts";
+import { PinMismatchError } from "./pinned_maps.ts";
 import { listPins, mapPin, PROGRAM_NAMES, programPin } from "./pins.ts";
 
 const MAP_NAMES = ["CONNTRACK", "CONFIG", "DATAPATH_STATE", "ENDPOINTS", "FLOW_EVENTS", "POLICIES"];

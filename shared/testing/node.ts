@@ -161,22 +161,30 @@ export class LabNode {
     await this.startAgent();
   }
 
-  /** Starts novanet-dataplane and waits until it serves. */
-  async startDataplane(): Promise<RunningCommand> {
-    const dataplane = this.spawnDataplane();
+  /** Starts novanet-dataplane, or another program like it, and waits until it serves. */
+  async startDataplane(...program: readonly string[]): Promise<RunningCommand> {
+    const dataplane = this.spawnDataplane(...program);
     await this.#listening(dataplane, "dataplane.sock");
     return dataplane;
   }
 
-  /** Starts novanet-dataplane, and does not wait. */
-  spawnDataplane(): RunningCommand {
-    this.#dataplane = this.netns.start([
-      this.executable("novanet-dataplane"),
+  /**
+   * Starts novanet-dataplane, and does not wait.
+   * @param program Another than that of dist/, or a command line before it, such as strace's.
+   */
+  spawnDataplane(...program: readonly string[]): RunningCommand {
+    const argv = program.length > 0 ? program : [this.executable("novanet-dataplane")];
+    this.#dataplane = this.netns.start([...argv, ...this.dataplaneFlags]);
+    return this.#dataplane;
+  }
+
+  /** The flags of the node's novanet-dataplane. */
+  get dataplaneFlags(): string[] {
+    return [
       `--socket=${this.socket("dataplane.sock")}`,
       `--pin-dir=${this.pinDir}`,
       ...this.#options.dataplaneFlags ?? [],
-    ]);
-    return this.#dataplane;
+    ];
   }
 
   /** Starts novanet-agent and waits until it is ready. */
