@@ -28,7 +28,7 @@ const EARLIER: readonly Change[] = [
   [/(struct conntrack_value \{\n)\t__u32 last_seen;.*\n/, "$1"],
   [/\t__u8 state;\n\t__u8 flags;\n/, "\t__u32 last_seen;\n\t__u8 flags;\n\t__u8 state;\n"],
   [/sizeof\(struct conntrack_value\) == 64/, "sizeof(struct conntrack_value) == 72"],
-  [/\t__u32 generation;  \/\* from which.*\n/, "\t__u16 generation;\n"],
+  [/\t__u32 generation; +\/\* from which.*\n/, "\t__u16 generation;\n"],
   [/(struct cidr_value \{\n)\t__u32 generation;\n(.*\n)/, "$1$2\t__u32 generation;\n"],
   [/\t__u32 node_ip;\n/, ""],
   [/STATISTICS_COUNT = \d+/, "STATISTICS_COUNT = 8"],
