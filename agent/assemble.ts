@@ -160,6 +160,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
   const warnings = () => [
     ...nodeWarnings(config, registry.addresses),
     ...hostWarnings(hostWatch.network()),
+    ...enforcer.warnings,
     ...unknown.warnings,
     ...podLinkWatch.warnings,
   ];

@@ -2,7 +2,8 @@ import { readCorpus } from "./corpus.ts";
 import { Mutator } from "./mutator.ts";
 import { Fault, type FuzzSubject, type FuzzTarget } from "./target.ts";
 
-const DEFAULT_LIMIT_MS = 5000;
+/** Long: a machine may stand still for seconds, and a real hang has no end. */
+const DEFAULT_LIMIT_MS = 30_000;
 const MAX_OUTCOMES = 1000;
 /** Findings of one run; who has so many mends them first. */
 const MAX_FINDINGS = 5;

@@ -54,7 +54,7 @@ const TEXTS = [
     "%s%n",
   ]);
 const SEEDS_PER_METHOD = 3;
-const CALL_TIMEOUT_MS = 4000;
+const CALL_TIMEOUT_MS = 30_000;
 /** Streams have no end of their own. */
 const STREAM_MS = 30;
 const STREAM_MESSAGES = 3;
@@ -113,7 +113,7 @@ export const rpc: FuzzTarget = {
   name: "rpc",
   what: "requests of every RPC on every socket of the compiled daemons",
   jobs: 4,
-  limitMs: 10_000,
+  limitMs: 40_000,
   tokens: TEXTS,
   seeds,
   async open() {
