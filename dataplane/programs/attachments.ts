@@ -130,6 +130,21 @@ export class Attachments {
     return this.mode === "clsact" ? this.#listFilters() : this.#listLinks();
   }
 
+  /** Whether a program of ours is on one hook; unlike list(), it keeps nobody waiting. @throws SysError */
+  async isAttached(ifindex: number, direction: Direction): Promise<boolean> {
+    const { pinDir } = this.#options;
+    if (this.mode === "clsact") {
+      const programId = queryFilter(ifindex, direction);
+      return programId !== undefined && pinnedProgramIds(pinDir).has(programId);
+    }
+    try {
+      return (await TcxLink.pinnedInfo(linkPin(pinDir, ifindex, direction))).ifindex === ifindex;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
   /** Removes the pins of interfaces that are gone, after all changes that were asked for. @throws QueueFullError, SysError */
   async forgetGone(): Promise<void> {
     await this.#queue.run(() => this.prune());
@@ -189,7 +204,7 @@ export class Attachments {
         continue;
       }
       // Without a name it went away just now, or lives in another network namespace: its program stays.
-      const interfaceName = nameOf(ifindex) ?? "";
+      const interfaceName = interfaceNameOf(ifindex) ?? "";
       attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
     }
     return attachments;
@@ -200,7 +215,7 @@ export class Attachments {
     // Another dataplane in this namespace has programs of its own.
     const ours = pinnedProgramIds(this.#options.pinDir);
     for (const ifindex of this.#options.interfaces()) {
-      const interfaceName = nameOf(ifindex);
+      const interfaceName = interfaceNameOf(ifindex);
       if (interfaceName === undefined) continue;
       for (const direction of DIRECTIONS) {
         const programId = queryFilter(ifindex, direction);
@@ -221,7 +236,8 @@ function ifindexOf(interfaceName: string): number | undefined {
   }
 }
 
-function nameOf(ifindex: number): string | undefined {
+/** The name of an interface; undefined when it is gone. @throws SysError */
+export function interfaceNameOf(ifindex: number): string | undefined {
   try {
     return ifIndextoname(ifindex);
   } catch (error) {
