@@ -1,18 +1,20 @@
 import assert from "node:assert/strict";
-import { BPF_ANY, BpfMap, BpfObject, MapType, possibleCpus } from "../../shared/ffi/bpf.ts";
+import { BpfMap, BpfObject, MapType, possibleCpus } from "../../shared/ffi/bpf.ts";
 import { compileC } from "../../shared/ffi/bpf/testdata/compile.ts";
 import {
   CidrKeyCodec,
   CidrValueCodec,
+  type ConntrackEntry,
   ConntrackKeyCodec,
-  ConntrackValueCodec,
+  ConntrackSlotCodec,
   EndpointValueCodec,
   PolicyKeyCodec,
   PolicyValueLayout,
 } from "../../shared/gen/abi.ts";
 import { u32Key, viewOf } from "../maps/bytes.ts";
+import { Connections } from "../maps/connections.ts";
 import type { KernelObjects } from "../programs/kernel_objects.ts";
-import { listPins, mapPin, sealPath } from "../programs/pins.ts";
+import { LAYOUT_VERSION, listPins, mapPin, sealPath } from "../programs/pins.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
 import { MigrationError } from "./map_transfer.ts";
@@ -25,17 +27,17 @@ type Change = readonly [pattern: RegExp, replacement: string];
 
 /** What an earlier version may have been: each is narrower, or elsewhere, than what is there now. */
 const EARLIER: readonly Change[] = [
-  [/(struct conntrack_value \{\n)\t__u32 last_seen;.*\n/, "$1"],
+  [/(struct conntrack_entry \{\n\tstruct conntrack_key key;\n)\t__u32 last_seen;.*\n/, "$1"],
   [/\t__u8 state;\n\t__u8 flags;\n/, "\t__u32 last_seen;\n\t__u8 flags;\n\t__u8 state;\n"],
-  [/sizeof\(struct conntrack_value\) == 64/, "sizeof(struct conntrack_value) == 72"],
+  [/conntrack_entry, identity\) == 64/, "conntrack_entry, identity) == 68"],
+  [/sizeof\(struct conntrack_slot\) == 128/, "sizeof(struct conntrack_slot) == 136"],
   [/\t__u32 generation; +\/\* from which.*\n/, "\t__u16 generation;\n"],
   [/(struct cidr_value \{\n)\t__u32 generation;\n(.*\n)/, "$1$2\t__u32 generation;\n"],
   [/\t__u32 node_ip;\n/, ""],
   [/STATISTICS_COUNT = \d+/, "STATISTICS_COUNT = 8"],
 ];
 
-const conntrackKey = (port: number) =>
-  ConntrackKeyCodec.encode({ ipA: 1, ipB: 2, portA: port, portB: 53, protocol: 17 });
+const keyOf = (port: number) => ({ ipA: 1, ipB: 2, portA: port, portB: 53, protocol: 17 });
 
 /** Pins maps as an object of that header has them, under an earlier version. */
 async function pinEarlier(pinDir: string, changes: readonly Change[]): Promise<void> {
@@ -63,9 +65,10 @@ function bytes(size: number, write: (view: DataView) => void): Uint8Array<ArrayB
   return value;
 }
 
-/** Packets, last_seen and state of a connection, where EARLIER has them. */
-const oldConnection = (packets: number, lastSeen: number, state: number) =>
-  bytes(72, (view) => {
+/** A slot with the connection of a port: its packets, last_seen and state, where EARLIER has them. */
+const oldConnection = (port: number, packets: number, lastSeen: number, state: number) =>
+  bytes(136, (view) => {
+    new Uint8Array(view.buffer).set(ConntrackKeyCodec.encode(keyOf(port)));
     view.setBigUint64(32, BigInt(packets) * 100n, true);
     view.setUint32(48, packets, true);
     view.setUint32(60, lastSeen, true);
@@ -73,9 +76,21 @@ const oldConnection = (packets: number, lastSeen: number, state: number) =>
     view.setUint8(65, state);
   });
 
-function connection(objects: KernelObjects, port: number) {
-  const value = objects.map("CONNTRACK").lookup(conntrackKey(port));
-  return value && ConntrackValueCodec.decode(value);
+function connection(objects: KernelObjects, port: number): ConntrackEntry | undefined {
+  const table = new Connections((name) => objects.map(name), objects.program("connection"));
+  return table.find(keyOf(port));
+}
+
+/** Writes to the connection of a port, as the programs do. */
+function change(objects: KernelObjects, port: number, to: Partial<ConntrackEntry>): void {
+  const slots = objects.map("CONNTRACK");
+  for (const [index, value] of slots.entries()) {
+    const { entry } = ConntrackSlotCodec.decode(value);
+    if (entry.key.ipA === 0 || entry.key.portA !== port) continue;
+    slots.update(index, ConntrackSlotCodec.encode({ entry: { ...entry, ...to } }));
+    return;
+  }
+  assert.fail(`no connection of port ${port}`);
 }
 
 const changeOver = () => Promise.resolve();
@@ -99,7 +114,7 @@ Deno.test("maps of an earlier layout are taken over, whatever their type", async
     using fragmentMap = openOld(bpffs.path, "FRAGMENTS");
     fragments = fragmentMap.info().id;
     for (let port = 0; port < 200; port++) {
-      conntrack.update(conntrackKey(port), oldConnection(port, 7, 2));
+      conntrack.update(u32Key(port), oldConnection(port, port, 7, 2));
     }
     policies.update(
       policyKey,
@@ -161,7 +176,7 @@ Deno.test("maps of an earlier layout are taken over, whatever their type", async
     viewOf(counts).getBigUint64(8 * (possibleCpus() - 1), true),
     BigInt(possibleCpus()) + 39n,
   );
-  assert.deepEqual(versions(bpffs.path), [1]);
+  assert.deepEqual(versions(bpffs.path), [LAYOUT_VERSION]);
   assert.deepEqual(listPins(bpffs.path).seals, []);
 });
 
@@ -169,18 +184,16 @@ Deno.test("what the old programs do between copy and change is brought over, onc
   using bpffs = new PrivateBpffs();
   await pinEarlier(bpffs.path, EARLIER);
   using old = openOld(bpffs.path, "CONNTRACK");
-  old.update(conntrackKey(1), oldConnection(10, 7, 0));
-  old.update(conntrackKey(2), oldConnection(10, 7, 2));
+  old.update(u32Key(1), oldConnection(1, 10, 7, 0));
+  old.update(u32Key(2), oldConnection(2, 10, 7, 2));
   using objects = await openTestObjects(bpffs);
   await objects.takeOver(bpffs.path, () => {
-    const current = objects.map("CONNTRACK");
     const copied = connection(objects, 2) ?? assert.fail();
     assert.deepEqual(copied.packets, [0, 0], "counted later");
     // The old programs see a handshake end and a new flow, the new ones 5 packets and a later time.
-    old.update(conntrackKey(1), oldConnection(12, 9, 2));
-    old.update(conntrackKey(3), oldConnection(1, 9, 0));
-    const seen = { ...copied, packets: [5, 3], bytes: [500n, 300n], lastSeen: 20, state: 3 };
-    current.update(conntrackKey(2), ConntrackValueCodec.encode(seen), BPF_ANY);
+    old.update(u32Key(1), oldConnection(1, 12, 9, 2));
+    old.update(u32Key(3), oldConnection(3, 1, 9, 0));
+    change(objects, 2, { packets: [5, 3], bytes: [500n, 300n], lastSeen: 20, state: 3 });
     return Promise.resolve();
   });
   const told = [1, 2, 3].map((port) => {
@@ -192,28 +205,29 @@ Deno.test("what the old programs do between copy and change is brought over, onc
     [15, 3, 1500, 300, 20, 3],
     [1, 0, 100, 0, 9, 0],
   ]);
-  assert.equal([...old.keys()].length, 0, "nobody brings it a second time");
+  const left = [...old.entries()].filter(([, value]) => value.some((byte) => byte !== 0));
+  assert.equal(left.length, 0, "nobody brings it a second time");
 });
 
 Deno.test("killed before the seal: begun again; after it: gone on with", async () => {
   using bpffs = new PrivateBpffs();
   await pinEarlier(bpffs.path, EARLIER);
   using old = openOld(bpffs.path, "CONNTRACK");
-  old.update(conntrackKey(1), oldConnection(10, 7, 2));
+  old.update(u32Key(1), oldConnection(1, 10, 7, 2));
   const open = () => openTestObjects(bpffs);
   let first: number;
   {
     using objects = await open();
     first = objects.map("CONNTRACK").info().id;
   }
-  assert.deepEqual(versions(bpffs.path).sort(), [OLD, 1]);
+  assert.deepEqual(versions(bpffs.path).sort(), [OLD, LAYOUT_VERSION]);
   {
     using objects = await open();
     assert.notEqual(objects.map("CONNTRACK").info().id, first, "made anew");
     objects.migration?.seal();
     first = objects.map("CONNTRACK").info().id;
   }
-  old.update(conntrackKey(2), oldConnection(3, 8, 2));
+  old.update(u32Key(2), oldConnection(2, 3, 8, 2));
   for (let start = 0; start < 2; start++) {
     // The second start dies as late as one can: the last old pin is gone, and the seal is not.
     using objects = await open();
@@ -222,9 +236,9 @@ Deno.test("killed before the seal: begun again; after it: gone on with", async (
     assert.deepEqual(connection(objects, 1)?.packets, [10, 0]);
     assert.deepEqual(connection(objects, 2)?.packets, [3, 0]);
     assert.deepEqual(listPins(bpffs.path).seals, []);
-    Deno.mkdirSync(sealPath(bpffs.path, 1));
+    Deno.mkdirSync(sealPath(bpffs.path, LAYOUT_VERSION));
   }
-  Deno.removeSync(sealPath(bpffs.path, 1));
+  Deno.removeSync(sealPath(bpffs.path, LAYOUT_VERSION));
 });
 
 const REFUSED: readonly (readonly [what: string, changes: readonly Change[], says: RegExp])[] = [

@@ -9,6 +9,7 @@ import { MapLayouts } from "../migration/map_layout.ts";
 import { Migration, removeScratch } from "../migration/migration.ts";
 import { OlderMaps } from "../migration/older_maps.ts";
 import type { Sizes } from "../sizes.ts";
+import { fitState } from "./fit_state.ts";
 import {
   LAYOUT_VERSION,
   listPins,
@@ -96,7 +97,7 @@ export class KernelObjects implements Disposable {
     checkLayouts(pinDir, mapLayouts, specs, maps);
     using older = new OlderMaps(pinDir, mapLayouts, layouts);
     for (const spec of specs) {
-      const shared = maps.has(spec.name) ? undefined : older.share(spec);
+      const shared = maps.has(spec.name) ? undefined : older.share(spec, specs);
       if (shared !== undefined) maps.set(spec.name, stack.use(shared));
     }
     const programs = adopted ??
@@ -106,12 +107,17 @@ export class KernelObjects implements Disposable {
         new Migration({
           pinDir,
           sealed: layouts.truth === LAYOUT_VERSION,
-          transfers: undoing(pinDir, layouts, objectHash, () => older.transfers(specs, maps)),
-          merge: programs.merge_connection,
+          transfers: undoing(
+            pinDir,
+            layouts,
+            objectHash,
+            () => older.transfers(specs, maps, programs.connection),
+          ),
         }),
       )
       : undefined;
     migration?.fillOwned();
+    fitState(maps);
     stack.move();
     return new KernelObjects(maps, programs, objectHash, adopted !== undefined, migration);
   }
@@ -233,7 +239,9 @@ interface LoadArguments {
 }
 
 function load(args: LoadArguments): Record<ProgramName, BpfProgram> {
-  const { object, pinDir, objectHash, specs, maps, older, sizes, stack } = args;
+  const { object, pinDir, objectHash, specs, maps, older, stack } = args;
+  const connections = older.entries("CONNTRACK") + older.entries("CONNTRACK_MORE");
+  const sizes = { ...args.sizes, conntrackMax: Math.max(args.sizes.conntrackMax, connections) };
   for (const { name, maxEntries, type } of specs) {
     const pinned = maps.get(name);
     const wanted = wantedEntries(name, sizes) ?? maxEntries;

@@ -1,5 +1,6 @@
 /** Maps that are pinned already, as this program wants them or refused. */
 
+import { connectionSizes } from "../maps/connections.ts";
 import { BpfMap, type MapSpec } from "../../shared/ffi/bpf.ts";
 import { isErrno } from "../../shared/ffi/errno.ts";
 import { getLogger } from "../../shared/log.ts";
@@ -25,7 +26,9 @@ export class PinMismatchError extends Error {
 export function wantedEntries(map: string, sizes: Sizes): number | undefined {
   switch (map) {
     case "CONNTRACK":
-      return sizes.conntrackMax;
+      return connectionSizes(sizes.conntrackMax).slots;
+    case "CONNTRACK_MORE":
+      return connectionSizes(sizes.conntrackMax).more;
     case "ENDPOINTS":
       return sizes.endpointMax;
     case "FRAGMENTS":

@@ -6,7 +6,6 @@ import type {
   TracePacketRequest,
   TracePacketResponseSchema,
 } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
-import { Statistic } from "../../shared/gen/abi.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { ipProtocolName } from "../../shared/net/ip_protocol.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
@@ -33,8 +32,9 @@ export function traceHandlers(dataplane: Dataplane): ServiceImpl<typeof Dataplan
 async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise<Response> {
   const packet = checkPacket(request);
   const map = (name: string) => dataplane.objects.map(name);
-  const facts = await hookFacts(dataplane, new KernelView(map), packet);
-  const view = new KernelView(map);
+  const { connections } = dataplane;
+  const facts = await hookFacts(dataplane, new KernelView(map, connections), packet);
+  const view = new KernelView(map, connections);
   const trail = new Trail(view, facts, packet);
   const verdict = named(dataplane, follow(trail));
   const { policyGeneration, evaluationGeneration } = view.state;
@@ -43,11 +43,11 @@ async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise
   return {
     steps: trail.steps.map((step) => named<Step>(dataplane, step)),
     verdict,
-    connections: living.told.map(({ srcPort, connection: { value } }) => ({
+    connections: living.told.map(({ srcPort, connection }) => ({
       srcPort,
-      state: connectionState(value.state),
-      generation: value.generation,
-      current: value.generation === evaluationGeneration,
+      state: connectionState(connection.state),
+      generation: connection.generation,
+      current: connection.generation === evaluationGeneration,
       verdict: named(dataplane, follow(new Trail(view, facts, { ...packet, srcPort }))),
     })),
     connectionCount: living.count,
@@ -58,7 +58,7 @@ async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise
 
 /** What the kernel says of the hooks that the packet may pass. */
 async function hookFacts(
-  { attachments, objects, statistics }: Dataplane,
+  { attachments, connections }: Dataplane,
   view: KernelView,
   { srcIp, dstIp }: TracedPacket,
 ): Promise<HookFacts> {
@@ -73,11 +73,7 @@ async function hookFacts(
   return {
     attached: (hook) => hook === PolicyDirection.EGRESS ? leaves : enters,
     interfaceName: interfaceNameOf,
-    hasRoom: () => {
-      const created = statistics.read(Statistic.STATISTIC_CONNTRACK_CREATED);
-      const removed = statistics.read(Statistic.STATISTIC_CONNTRACK_REMOVED);
-      return created - removed < BigInt(objects.map("CONNTRACK").info().maxEntries);
-    },
+    hasRoom: () => !connections.isFull,
   };
 }
 
