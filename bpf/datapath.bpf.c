@@ -128,7 +128,7 @@ int pod_egress(struct __sk_buff *skb)
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
 	if (!far)
-		return TC_ACT_UNSPEC; /* the host's stack routes it on */
+		return pass_on(skb);
 	return deliver_to_pod(skb, state, &v, far);
 }
 
@@ -160,7 +160,7 @@ int pod_ingress(struct __sk_buff *skb)
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
 		reason = judge_icmp_error(skb, state, &v);
 		if (!reason)
-			return TC_ACT_UNSPEC;
+			return pass_on(skb);
 	}
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
@@ -168,7 +168,7 @@ int pod_ingress(struct __sk_buff *skb)
 		reason = fragment_begin(state, &v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
-	return TC_ACT_UNSPEC;
+	return pass_on(skb);
 }
 
 /* ---- Expiry. Run by the dataplane daemon through BPF_PROG_RUN: see lib/collect.h. ---- */

@@ -18,6 +18,7 @@ import { Connections } from "./maps/connections.ts";
 import { Counters } from "./maps/counters.ts";
 import { DatapathStateMap } from "./maps/datapath_state.ts";
 import { EndpointsMap } from "./maps/endpoints.ts";
+import { HandoverMap } from "./maps/handover.ts";
 import { PodIfacesMap } from "./maps/pod_ifaces.ts";
 import { PoliciesMap } from "./maps/policies.ts";
 import { PolicyShapesMap } from "./maps/policy_shapes.ts";
@@ -120,6 +121,7 @@ async function assemble(
       ingress: objects.program("pod_egress"),
       egress: objects.program("pod_ingress"),
     },
+    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => links.linkList().map(({ index }) => index),
   });
   stack.defer(() => attachments.idle());

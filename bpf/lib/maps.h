@@ -83,6 +83,16 @@ struct {
 	__type(value, struct pod_iface_value);
 } POD_IFACES_MORE SEC(".maps");
 
+/* The interface whose program moves from a clsact filter to TCX, 0 for none: while both are there, the kernel runs TCX's first,
+ * and a packet that has passed it must not meet the filter too.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} HANDOVER SEC(".maps");
+
 /* ---- Policy ---- */
 
 enum policy_kind {

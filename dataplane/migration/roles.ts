@@ -14,6 +14,7 @@ export const ROLES: Readonly<Record<string, Role>> = {
   ENDPOINTS: "owned",
   POD_IFACES: "owned",
   POD_IFACES_MORE: "owned",
+  HANDOVER: "owned",
   POLICIES: "owned",
   POLICY_SHAPES: "owned",
   CIDR_IDENTITIES: "owned",

@@ -3,6 +3,7 @@ import { BpfMap, MapType } from "../../shared/ffi/bpf.ts";
 import { readAsset } from "../../shared/ffi/assets.ts";
 import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import { Attachments } from "./attachments.ts";
+import { HandoverMap } from "../maps/handover.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
 import { Connections } from "../maps/connections.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
@@ -128,6 +129,7 @@ function attachmentsOf(objects: KernelObjects, bpffs: PrivateBpffs): Attachments
     pinDir: bpffs.path,
     mode: "tcx",
     programs: { ingress: objects.program("pod_egress"), egress: objects.program("pod_ingress") },
+    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => [],
   });
 }

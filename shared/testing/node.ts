@@ -16,6 +16,8 @@ const OUTSIDE_ADDRESS = "192.0.2.1";
 export interface LabNodeOptions {
   /** Keys of the agent's configuration file, beside the paths that the node sets itself. */
   readonly config?: Record<string, unknown> | undefined;
+  /** Keys of the plugin's network configuration, beside those that the node sets itself. */
+  readonly cniConfig?: object | undefined;
   /** Default 10.244.0.0/24. */
   readonly podCidr?: string | undefined;
   /** Flags of novanet-dataplane beside --socket and --pin-dir. */
@@ -248,6 +250,7 @@ export class LabNode {
           type: "novanet-cni",
           agentSocket: this.socket("cni.sock"),
           spoolDir: join(this.dir, "state", "spool"),
+          ...this.#options.cniConfig,
           ...config,
         }),
         timeoutMs: 40_000,
