@@ -83,7 +83,7 @@ scenario(
         const now = hooks(node, pod);
         assert.deepEqual(now, IN_THE_END);
         return true;
-      }, { intervalMs: 1 });
+      }, { intervalMs: 1, timeoutMs: 20_000 });
       traffic.send();
       await traffic.assertAllArrived();
       await assertConsistent(node);
@@ -112,7 +112,7 @@ scenario(
         traffic.send();
         assert.deepEqual(hooks(node, pod), IN_THE_END);
         return true;
-      }, { intervalMs: 1 });
+      }, { intervalMs: 1, timeoutMs: 20_000 });
       await traffic.assertAllArrived();
       await eventually(() => assertConsistent(node).then(() => true));
       await node.delPod(pod);
@@ -133,7 +133,7 @@ scenario(
       await eventually(() => {
         assert.deepEqual(hooks(node, pod), IN_THE_END);
         return true;
-      });
+      }, { timeoutMs: 20_000 });
       await node.delPod(pod);
     });
   },
