@@ -30,6 +30,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** How long mutated inputs are run, after the seeds and the corpus. */
   readonly ms: number;
+  /** Mutated inputs at most; default no limit. */
+  readonly most?: number;
   /** Hears of each input before it is run. */
   readonly onInput?: (input: Uint8Array) => void;
 }
@@ -50,6 +52,7 @@ class Run {
   readonly #fresh: Uint8Array[] = [];
   readonly #findings = new Map<string, Finding>();
   #inputs = 0;
+  #mutations = 0;
 
   constructor(target: FuzzTarget, subject: FuzzSubject, options: FuzzOptions) {
     this.#target = target;
@@ -75,7 +78,9 @@ class Run {
   }
 
   async #mutate(end: number): Promise<void> {
+    const most = this.#options.most ?? Infinity;
     while (performance.now() < end && this.#findings.size < MAX_FINDINGS) {
+      if (this.#mutations++ >= most) return;
       await this.#try(this.#mutator.next(this.#pool), true);
     }
   }
