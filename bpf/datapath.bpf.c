@@ -5,14 +5,13 @@
  * rest goes on to the host's stack. pod_ingress sees, on the tc egress hook, what a pod receives from anywhere else.
  */
 #include "lib/collect.h"
-#include "lib/connection_call.h"
 #include "lib/conntrack.h"
-#include "lib/conntrack_table.h"
 #include "lib/endpoint.h"
 #include "lib/events.h"
 #include "lib/forward.h"
 #include "lib/fragment.h"
 #include "lib/maps.h"
+#include "lib/merge.h"
 #include "lib/packet.h"
 #include "lib/policy.h"
 #include "lib/verdict.h"
@@ -51,12 +50,12 @@ static __always_inline void begin_passage(struct __sk_buff *skb, struct passage 
 static __always_inline int pass_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
 				     struct pod_iface_value **far)
 {
-	struct conntrack_entry *entry;
+	struct conntrack_value *entry;
 	int reason;
 
 	*far = 0;
 	v->source_is_a = conntrack_key_of(&v->packet, &v->key);
-	entry = conntrack_find(state, &v->key);
+	entry = bpf_map_lookup_elem(&CONNTRACK, &v->key);
 	if (likely(entry)) {
 		v->reply = v->source_is_a != (entry->flags & CONNTRACK_ORIGIN_IS_A);
 		if (likely(entry_covers(entry, v))) {
@@ -72,7 +71,7 @@ static __always_inline int pass_flow(struct __sk_buff *skb, const struct datapat
 				if (reason)
 					return reason;
 			}
-			conntrack_account(state, entry, &v->packet, v->reply, v->bytes, v->packets,
+			conntrack_account(state, entry, &v->key, &v->packet, v->reply, v->bytes, v->packets,
 					  v->now);
 			return 0;
 		}
@@ -117,18 +116,18 @@ int pod_egress(struct __sk_buff *skb)
 	if (unlikely(v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
-		reason = judge_icmp_error(skb, state, &v);
+		reason = judge_icmp_error(skb, &v);
 		if (!reason)
 			return forward_icmp_error(skb, state, &v);
 	}
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_FIRST))
-		reason = fragment_begin(state, &v.packet, v.hook_ifindex, v.hook);
+		reason = fragment_begin(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
 	if (!far)
-		return pass_on(skb);
+		return TC_ACT_UNSPEC; /* the host's stack routes it on */
 	return deliver_to_pod(skb, state, &v, far);
 }
 
@@ -158,17 +157,17 @@ int pod_ingress(struct __sk_buff *skb)
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
-		reason = judge_icmp_error(skb, state, &v);
+		reason = judge_icmp_error(skb, &v);
 		if (!reason)
-			return pass_on(skb);
+			return TC_ACT_UNSPEC;
 	}
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_FIRST))
-		reason = fragment_begin(state, &v.packet, v.hook_ifindex, v.hook);
+		reason = fragment_begin(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
-	return pass_on(skb);
+	return TC_ACT_UNSPEC;
 }
 
 /* ---- Expiry. Run by the dataplane daemon through BPF_PROG_RUN: see lib/collect.h. ---- */
@@ -181,10 +180,10 @@ int collect_garbage(struct collect_args *args)
 	return args->scan ? collect(args) : 0;
 }
 
-/* ---- Connections by their keys. Run by the dataplane daemon: see lib/connection_call.h. ---- */
+/* ---- Taking over from an older layout. Run by the dataplane daemon for each connection: see lib/merge.h. ---- */
 
 SEC("syscall")
-int connection(struct connection_args *args)
+int merge_connection(struct merge_args *args)
 {
-	return (int)call_connection(args);
+	return (int)merge(args);
 }

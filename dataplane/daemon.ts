@@ -14,11 +14,9 @@ import { GarbageCollector, readHz } from "./gc.ts";
 import { InstanceLock } from "./lock.ts";
 import { CidrIdentitiesMap } from "./maps/cidr_identities.ts";
 import { ConfigMap } from "./maps/config.ts";
-import { Connections } from "./maps/connections.ts";
 import { Counters } from "./maps/counters.ts";
 import { DatapathStateMap } from "./maps/datapath_state.ts";
 import { EndpointsMap } from "./maps/endpoints.ts";
-import { HandoverMap } from "./maps/handover.ts";
 import { PodIfacesMap } from "./maps/pod_ifaces.ts";
 import { PoliciesMap } from "./maps/policies.ts";
 import { PolicyShapesMap } from "./maps/policy_shapes.ts";
@@ -121,7 +119,6 @@ async function assemble(
       ingress: objects.program("pod_egress"),
       egress: objects.program("pod_ingress"),
     },
-    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => links.linkList().map(({ index }) => index),
   });
   stack.defer(() => attachments.idle());
@@ -139,7 +136,6 @@ async function assemble(
   const drops = new Counters(objects.map("DROP_COUNTERS"));
   return {
     objects,
-    connections: new Connections((name) => objects.map(name), objects.program("connection")),
     endpoints,
     policies,
     config,
@@ -156,12 +152,12 @@ async function assemble(
 }
 
 function startCollector(
-  { objects, connections, config, attachments }: Dataplane,
+  { objects, config, attachments }: Dataplane,
   stack: AsyncDisposableStack,
 ): void {
   const collector = new GarbageCollector({
     program: objects.program("collect_garbage"),
-    conntrackMax: connections.capacity,
+    conntrackMax: objects.map("CONNTRACK").info().maxEntries,
     fragmentMax: objects.map("FRAGMENTS").info().maxEntries,
     flowIntervalMs: () => configNumber(config.values, ConfigKey.FLOW_INTERVAL_MS),
     afterRun: () => attachments.prune(),

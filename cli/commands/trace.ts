@@ -158,15 +158,16 @@ const DELIVERIES: Readonly<Record<TraceDelivery, string>> = {
   [TraceDelivery.DROPPED]: "",
   [TraceDelivery.POD]: "into the pod",
   [TraceDelivery.NODE]: "to the node",
-  [TraceDelivery.ROUTED]: "routed on by the node",
+  [TraceDelivery.ROUTED]: "on by the node's stack",
   [TraceDelivery.UNSEEN]: "not through NovaNet",
 };
 
-/** Such as `DENY POLICY_DENIED by shop/web:ingress[default-deny]` or `ALLOW by node, into the pod`. */
+/** Such as `DENY POLICY_DENIED by shop/web:ingress[default-deny]`. */
 function verdictText(verdict: TraceVerdict): string {
   const { dropReason, rule, ruleId, delivery } = verdict;
-  const reason = dropReason === DropReason.NONE ? "" : ` ${labels.dropReasonLabel(dropReason)}`;
+  const reason = dropReason === DropReason.NONE
+    ? DELIVERIES[delivery]
+    : labels.dropReasonLabel(dropReason);
   const by = ruleId === 0 ? "" : ` by ${rule || `rule ${ruleId}`}`;
-  const where = DELIVERIES[delivery] === "" ? "" : `, ${DELIVERIES[delivery]}`;
-  return `${labels.verdictLabel(verdict.verdict)}${reason}${by}${where}`;
+  return `${labels.verdictLabel(verdict.verdict)} ${reason}${by}`.trim();
 }

@@ -20,11 +20,10 @@ interface HookRequest {
 /** The handlers of AttachProgram and DetachProgram. */
 export function programHandlers({ attachments }: Dataplane): ServiceImpl<typeof DataplaneControl> {
   return {
-    async attachProgram(request: HookRequest & { readonly quick: boolean }) {
+    async attachProgram(request: HookRequest) {
       const { interfaceName, direction } = parseHook(request);
-      const { quick } = request;
-      await attachments.attach(interfaceName, direction, quick);
-      log.debug("attached", { interface: interfaceName, direction, quick });
+      await attachments.attach(interfaceName, direction);
+      log.debug("attached", { interface: interfaceName, direction });
       return {};
     },
     async detachProgram(request: HookRequest) {

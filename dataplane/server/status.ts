@@ -24,8 +24,7 @@ export function statusHandlers(dataplane: Dataplane): ServiceImpl<typeof Datapla
 }
 
 function readStatus(dataplane: Dataplane): Status {
-  const { connections, endpoints, policies, config, attachments, flows, drops, statistics } =
-    dataplane;
+  const { objects, endpoints, policies, config, attachments, flows, drops, statistics } = dataplane;
   const conntrackCount = countConnections(dataplane);
   return {
     endpointCount: endpoints.size,
@@ -49,7 +48,7 @@ function readStatus(dataplane: Dataplane): Status {
     policyGeneration: BigInt(policies.generation),
     version: VERSION,
     layoutVersion: LAYOUT_VERSION,
-    conntrackMax: connections.capacity,
+    conntrackMax: objects.map("CONNTRACK").info().maxEntries,
   };
 }
 
@@ -60,8 +59,8 @@ function countConnections({ statistics }: Dataplane): number {
   return Math.max(0, Number(created - removed));
 }
 
-function mapUsage(dataplane: Dataplane, connectionCount: number): MapUsage[] {
-  const { objects, connections, endpoints, policies } = dataplane;
+function mapUsage(dataplane: Dataplane, connections: number): MapUsage[] {
+  const { objects, endpoints, policies } = dataplane;
   const usage = (name: string, entries: number, maxEntries?: number): MapUsage => ({
     name,
     entries: BigInt(entries),
@@ -69,7 +68,7 @@ function mapUsage(dataplane: Dataplane, connectionCount: number): MapUsage[] {
   });
   return [
     usage("CIDR_IDENTITIES", policies.cidrs.size, policies.cidrCapacity),
-    usage("CONNTRACK", connectionCount, connections.capacity),
+    usage("CONNTRACK", connections),
     usage("ENDPOINTS", endpoints.size),
     usage("FRAGMENTS", countEntries(objects.map("FRAGMENTS"))),
     usage("POLICIES", policies.table.size, policies.capacity),
