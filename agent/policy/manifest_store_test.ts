@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type LastGoodTexts, type ManifestSnapshot, ManifestStore } from "./manifest_store.ts";
+import { SeededRandom } from "../../shared/testing/seeded_random.ts";
 import { formatProblem } from "./objects/problem.ts";
 
 function pod(name: string, label = "x"): string {
@@ -119,4 +120,53 @@ Deno.test("what did not change stays the same reference", () => {
   const after = store.snapshot();
   assert.equal(before.pods.get("default/p"), after.pods.get("default/p"));
   assert.notEqual(before.pods.get("default/q"), after.pods.get("default/q"));
+});
+
+Deno.test("looking at what was noted alone comes to the same as deciding between all files", () => {
+  const random = new SeededRandom(8);
+  const [few, all] = [new ManifestStore(), new ManifestStore()];
+  // Two files that contradict each other for ever: with them every file is looked at each time.
+  for (const file of ["y.yaml", "z.yaml"]) all.setFile(file, pod("own"));
+  const of = (store: ManifestStore) => {
+    const snapshot = store.snapshot();
+    const own = (texts: readonly string[]) => texts.filter((text) => !/^[yz]\.yaml/.test(text));
+    const pods = [...snapshot.pods.values()].filter(({ name }) => name !== "own");
+    return {
+      pods: pods.map(({ name, labels, source }) => `${name} ${labels.get("l")} ${source.file}`)
+        .sort(),
+      errors: own(errorsOf(snapshot)),
+      held: own(snapshot.held),
+      missing: own(snapshot.missing),
+    };
+  };
+  for (let round = 0; round < 600; round++) {
+    for (let notes = random.below(3); notes >= 0; notes--) {
+      const file = `${random.below(5)}.yaml`;
+      const text = Array.from(
+        { length: random.below(3) },
+        () => pod(`p${random.below(6)}`, `l${random.below(2)}`),
+      ).join("---\n");
+      const kind = random.below(6);
+      for (const store of [few, all]) {
+        if (kind === 0) store.removeFile(file);
+        else if (kind === 1) store.setUnreadable(file, "it is not UTF-8");
+        else if (kind === 2) store.setFile(file, `${text}---\nkind: Pod\n`);
+        else store.setFile(file, text);
+      }
+    }
+    assert.deepEqual(of(few), of(all), `round ${round}`);
+  }
+});
+
+Deno.test("kinds and objects that did not change are the same references", () => {
+  const store = new ManifestStore();
+  store.setFile("a.yaml", pod("a"));
+  store.setFile("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n");
+  const before = store.snapshot();
+  store.setFile("b.yaml", pod("b"));
+  const after = store.snapshot();
+  assert.equal(after.namespaces, before.namespaces);
+  assert.equal(after.pods.get("default/a"), before.pods.get("default/a"));
+  assert.deepEqual([...before.pods.keys()], ["default/a"]);
+  assert.equal(store.snapshot().pods, after.pods);
 });

@@ -9,7 +9,7 @@ import { RuleNames } from "./rule_names.ts";
 import { ruleName, RuleState } from "./rule_state.ts";
 import { RuleTable } from "./rule_table.ts";
 import { selects } from "./selector.ts";
-import { diffObjects, type PolicyObjects } from "./snapshot.ts";
+import { diffObjects, type ObjectsDiff, type PolicyObjects } from "./snapshot.ts";
 import type { IdAllocator } from "./stable_ids.ts";
 
 /** What the index takes its numbers from. */
@@ -50,14 +50,15 @@ export class PolicyIndex {
     this.#rules = new RuleTable(this.#identities, this.#combinations, ids.cidrs);
   }
 
-  /** Puts the policies and namespaces of a snapshot in force, by what differs from the last one. */
-  applySnapshot(snapshot: PolicyObjects): void {
+  /** Puts the policies and namespaces of a snapshot in force, by what differs from the last one. @returns that */
+  applySnapshot(snapshot: PolicyObjects): ObjectsDiff {
     const diff = diffObjects(this.#applied, snapshot);
     for (const { namespace, name } of diff.policies.removed) this.removePolicy(namespace, name);
     for (const { name } of diff.namespaces.removed) this.setNamespace(name, undefined);
     for (const { name, labels } of diff.namespaces.upserted) this.setNamespace(name, labels);
     for (const policy of diff.policies.upserted) this.addPolicy(policy);
     this.#applied = snapshot;
+    return diff;
   }
 
   /** Puts a policy in force, in place of the one of the same namespace and name. */

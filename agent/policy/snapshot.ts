@@ -41,6 +41,21 @@ export function groupObjects(objects: Iterable<ManifestObject>): PolicyObjects {
   return { pods, namespaces, policies };
 }
 
+/** @returns the same objects but for those that go and, after them, those that come; kinds without any stay as they are. */
+export function replaceObjects(
+  { pods, namespaces, policies }: PolicyObjects,
+  gone: Iterable<ManifestObject>,
+  come: Iterable<ManifestObject>,
+): PolicyObjects {
+  const before = groupObjects(gone);
+  const now = groupObjects(come);
+  return {
+    pods: replaceKind(pods, before.pods, now.pods),
+    namespaces: replaceKind(namespaces, before.namespaces, now.namespaces),
+    policies: replaceKind(policies, before.policies, now.policies),
+  };
+}
+
 /**
  * What differs between two snapshots. Objects that a source did not read again are the same
  * references, which makes this cheap; an object that only moved in its file counts as different,
@@ -63,12 +78,25 @@ export function fingerprint(object: ManifestObject): string {
   );
 }
 
+function replaceKind<T>(
+  all: ReadonlyMap<string, T>,
+  gone: ReadonlyMap<string, T>,
+  come: ReadonlyMap<string, T>,
+): ReadonlyMap<string, T> {
+  if (gone.size + come.size === 0) return all;
+  const objects = new Map(all);
+  for (const key of gone.keys()) if (!come.has(key)) objects.delete(key);
+  for (const [key, object] of come) objects.set(key, object);
+  return objects;
+}
+
 function diffKind<T extends ManifestObject>(
   before: ReadonlyMap<string, T> | undefined,
   now: ReadonlyMap<string, T>,
 ): ObjectDiff<T> {
   const upserted: T[] = [];
   const removed: T[] = [];
+  if (before === now) return { upserted, removed };
   for (const [key, object] of now) {
     const old = before?.get(key);
     if (old === object) continue;
