@@ -40,6 +40,8 @@ export class EndpointBook {
   readonly #sources: EndpointSources;
   /** By address, what the dataplane has. */
   readonly #sent = new Map<number, SentEndpoint>();
+  /** The registry's version of which nothing was stale; undefined: that is to be found out. */
+  #cleanAt: number | undefined;
 
   constructor(sources: EndpointSources) {
     this.#sources = sources;
@@ -60,7 +62,11 @@ export class EndpointBook {
 
   /** Ready pods whose identity is not the one that the dataplane has. */
   stale(): Attachment[] {
-    return this.#ready().filter((pod) => this.isStale(pod));
+    const { version } = this.#sources.registry;
+    if (this.#cleanAt === version) return [];
+    const stale = this.#ready().filter((pod) => this.isStale(pod));
+    this.#cleanAt = stale.length === 0 ? version : undefined;
+    return stale;
   }
 
   /** Whether a pod's identity is not the one that the dataplane has. */
@@ -82,6 +88,7 @@ export class EndpointBook {
     const pod = this.#sources.registry.byIp(endpoint.ip.value);
     const labels = pod && labelKey(pod.identityLabels);
     this.#sent.set(endpoint.ip.value, { identityId: endpoint.identityId, labels });
+    this.#cleanAt = undefined;
   }
 
   /** Removes one endpoint: from now on the dataplane lets nothing of that address through. */
@@ -93,6 +100,7 @@ export class EndpointBook {
   /** Takes over what a dataplane says it has. */
   adopt(found: readonly EndpointInfo[]): void {
     this.#sent.clear();
+    this.#cleanAt = undefined;
     for (const { ip, identityId } of found) this.#sent.set(ip, { identityId, labels: undefined });
   }
 

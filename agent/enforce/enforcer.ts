@@ -12,9 +12,11 @@ import {
   FIRST_CIDR_IDENTITY,
   type IdentityExplanation,
   type ManifestSnapshot,
+  type PodObject,
   type PolicyEndpoint,
   PolicyIndex,
   RULE_ID,
+  SelectorKeys,
   StableIds,
 } from "../policy/mod.ts";
 import { type Attachment, attachmentId, type Store } from "../state/mod.ts";
@@ -34,6 +36,12 @@ const NOTHING: ManifestSnapshot = {
   held: [],
   missing: [],
 };
+
+/** What the labels of an attachment's identity come from, beside the filter. */
+interface Labelled {
+  readonly object: PodObject | undefined;
+  readonly given: Labels;
+}
 
 /** What the enforcer works with. */
 export interface EnforcerOptions {
@@ -61,8 +69,13 @@ export class Enforcer {
   readonly #unattached = new Set<string>();
   /** Endpoints in the index: identity and ports by address. */
   readonly #indexed = new Map<number, string>();
+  /** What each attachment's identity was worked out from the last time. */
+  readonly #labelled = new Map<string, Labelled>();
+  readonly #selectorKeys = new SelectorKeys();
   #snapshot: ManifestSnapshot = NOTHING;
   #labels: PodLabels;
+  /** The registry's version that the index knows; undefined: the pods' labels are others now. */
+  #refreshed: number | undefined;
   readonly #sender = new PolicySender(() => this.#index.desired());
 
   constructor(options: EnforcerOptions) {
@@ -77,7 +90,7 @@ export class Enforcer {
       rules: this.#rules,
       cidrs: new StableIds({ first: FIRST_CIDR_IDENTITY }),
     }, { defaultDeny: options.config[ConfigKey.DEFAULT_DENY] === 1n });
-    this.#labels = new PodLabels(NOTHING, options.excludedLabels);
+    this.#labels = new PodLabels(NOTHING.pods, options.excludedLabels, this.#selectorKeys);
   }
 
   /** The objects in force and what is wrong with their files. */
@@ -137,8 +150,13 @@ export class Enforcer {
   /** Takes new objects in force; {@linkcode apply} makes them effective. */
   setSnapshot(snapshot: ManifestSnapshot): void {
     this.#snapshot = snapshot;
-    this.#labels = new PodLabels(snapshot, this.#options.excludedLabels);
-    this.#index.applySnapshot(snapshot);
+    const { pods, policies } = this.#index.applySnapshot(snapshot);
+    const otherKeys = this.#selectorKeys.update(policies);
+    if (otherKeys) this.#labelled.clear();
+    if (!otherKeys && pods.upserted.length + pods.removed.length === 0) return;
+    const { excludedLabels } = this.#options;
+    this.#labels = new PodLabels(snapshot.pods, excludedLabels, this.#selectorKeys);
+    this.#refreshed = undefined;
   }
 
   /**
@@ -226,7 +244,32 @@ export class Enforcer {
   /** Works out identities and the compiled set from the pods as they are now. */
   #refresh(): void {
     const { registry } = this.#options;
-    for (const pod of registry.list()) registry.relabel(pod, this.#labels.identityLabels(pod));
+    if (this.#refreshed !== registry.version) {
+      this.#relabel();
+      this.#indexEndpoints();
+      this.#refreshed = registry.version;
+    }
+    this.#sender.note(this.#index.takeChanges());
+  }
+
+  #relabel(): void {
+    const { registry } = this.#options;
+    const pods = registry.list();
+    for (const pod of pods) {
+      const id = attachmentId(pod);
+      const from = { object: this.#labels.object(pod), given: pod.labels };
+      const before = this.#labelled.get(id);
+      if (before?.object === from.object && before?.given === from.given) continue;
+      registry.relabel(pod, this.#labels.identityLabels(pod));
+      this.#labelled.set(id, from);
+    }
+    if (this.#labelled.size === pods.length) return;
+    const present = new Set(pods.map(attachmentId));
+    for (const id of this.#labelled.keys()) if (!present.has(id)) this.#labelled.delete(id);
+  }
+
+  #indexEndpoints(): void {
+    const { registry } = this.#options;
     const wanted = registry.list().filter(({ state }) => state !== "deleting");
     const byIp = new Map(wanted.map((pod) => [pod.ip.value, pod]));
     for (const [ip, mark] of this.#indexed) {
@@ -238,7 +281,6 @@ export class Enforcer {
       this.#index.upsertEndpoint(this.#policyEndpoint(pod));
       this.#indexed.set(pod.ip.value, this.#mark(pod));
     }
-    this.#sender.note(this.#index.takeChanges());
   }
 
   #drop(ip: number): void {

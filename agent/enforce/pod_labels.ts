@@ -3,9 +3,9 @@ import {
   type LabelSet,
   type NamedPort,
   namedPortsLabel,
+  type PodObject,
   type PolicyObjects,
   PORTS_LABEL,
-  selectorKeys,
 } from "../policy/mod.ts";
 
 /** A pod, as far as its identity goes. */
@@ -22,20 +22,26 @@ export interface PodName {
  * says: pods that a policy tells apart must not share an identity.
  */
 export class PodLabels {
-  readonly #objects: PolicyObjects;
+  readonly #pods: PolicyObjects["pods"];
   readonly #keep: (name: string) => boolean;
 
-  /** @param excluded labels that take no part, see labelFilter */
-  constructor(objects: PolicyObjects, excluded: readonly string[]) {
+  /**
+   * @param excluded labels that take no part, see labelFilter
+   * @param named labels that policies name
+   */
+  constructor(
+    pods: PolicyObjects["pods"],
+    excluded: readonly string[],
+    named: { has(key: string): boolean },
+  ) {
     const passes = labelFilter(excluded);
-    const named = selectorKeys(objects.policies.values());
-    this.#objects = objects;
+    this.#pods = pods;
     this.#keep = (name) => passes(name) || named.has(name);
   }
 
   /** The label set that a pod's identity stands for. */
   identityLabels(pod: PodName): Labels {
-    const object = this.#object(pod);
+    const object = this.object(pod);
     const own = object === undefined ? pod.labels : Object.fromEntries(object.labels);
     const ports = namedPortsLabel(this.namedPorts(pod));
     const extra = ports === undefined ? {} : { [PORTS_LABEL]: ports };
@@ -44,11 +50,12 @@ export class PodLabels {
 
   /** The pod's named ports; none without a Pod object. */
   namedPorts(pod: PodName): readonly NamedPort[] {
-    return this.#object(pod)?.namedPorts ?? [];
+    return this.object(pod)?.namedPorts ?? [];
   }
 
-  #object(pod: PodName) {
-    return this.#objects.pods.get(`${pod.podNamespace}/${pod.podName}`);
+  /** The Pod object; undefined when there is none. */
+  object({ podNamespace, podName }: PodName): PodObject | undefined {
+    return this.#pods.get(`${podNamespace}/${podName}`);
   }
 }
 

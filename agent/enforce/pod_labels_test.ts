@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseManifest, type PolicyObjects } from "../policy/mod.ts";
+import { parseManifest, type PolicyObjects, SelectorKeys } from "../policy/mod.ts";
 import { PodLabels } from "./pod_labels.ts";
 
 const POD = `
@@ -56,7 +56,10 @@ const CASES: [what: string, texts: string[], pod: typeof NAMED, labels: object][
 ];
 for (const [what, texts, pod, labels] of CASES) {
   Deno.test(`identity labels: ${what}`, () => {
-    const podLabels = new PodLabels(objectsOf(...texts), ["pod-template-hash"]);
+    const { pods, policies } = objectsOf(...texts);
+    const named = new SelectorKeys();
+    named.update({ upserted: [...policies.values()], removed: [] });
+    const podLabels = new PodLabels(pods, ["pod-template-hash"], named);
     assert.deepEqual(podLabels.identityLabels(pod), labels);
   });
 }

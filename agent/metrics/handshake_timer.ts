@@ -1,7 +1,7 @@
 import { type FlowEvent, FlowEventType } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 
 /** Connections whose answer is awaited; of two that come to the same slot the younger one stays. */
-const SLOTS = 4096;
+export const SLOTS = 4096;
 /** Of a connection: the opener's address, the other one's, both ports. */
 const WORDS = 3;
 

@@ -50,6 +50,7 @@ export class PodRegistry {
   readonly #byIp = new Map<number, Attachment>();
   readonly #identities = new IdentityTable();
   readonly #pool: AddressPool;
+  #version = 0;
 
   /** Loads what the store holds. */
   constructor(store: Store, options: RegistryOptions) {
@@ -65,6 +66,11 @@ export class PodRegistry {
       used: this.#byIp.keys(),
       resting: store.restingAddresses(),
     }, options.isHostAddress);
+  }
+
+  /** Another one with every change of an attachment or an identity's number. */
+  get version(): number {
+    return this.#version;
   }
 
   /** The pods' default gateway. */
@@ -240,6 +246,7 @@ export class PodRegistry {
       this.#identities.acquire(attachment.identityLabels, holder);
       throw error;
     }
+    this.#version++;
     this.#byId.delete(holder);
     this.#byIp.delete(attachment.ip.value);
     if (released === undefined) this.#pool.cancel(attachment.ip);
@@ -247,6 +254,7 @@ export class PodRegistry {
   }
 
   #remember(attachment: Attachment): void {
+    this.#version++;
     this.#byId.set(attachmentId(attachment), attachment);
     this.#byIp.set(attachment.ip.value, attachment);
   }

@@ -1,9 +1,7 @@
 import { type ManifestFile, parseManifest } from "./objects/manifest.ts";
 import type { ManifestProblem } from "./objects/problem.ts";
 import { type ManifestObject, objectKey } from "./objects/types.ts";
-import { ClaimTable } from "./claim_table.ts";
-import { ObjectTable } from "./object_table.ts";
-import { fingerprint, type PolicyObjects } from "./snapshot.ts";
+import { fingerprint, groupObjects, type PolicyObjects, replaceObjects } from "./snapshot.ts";
 
 /** The objects in force, and what is wrong with the files they come from. Immutable. */
 export interface ManifestSnapshot extends PolicyObjects {
@@ -26,6 +24,58 @@ export interface LastGoodTexts {
   delete(file: string): void;
 }
 
+/** Which files have which objects. */
+class Holders {
+  readonly #keysOf = new Map<string, ReadonlySet<string>>();
+  readonly #counts = new Map<string, number>();
+  #contested = 0;
+
+  /** Whether more than one file has the same object. */
+  get contested(): boolean {
+    return this.#contested > 0;
+  }
+
+  /** Says what a file has; nothing: it is gone. */
+  set(file: string, objects: readonly ManifestObject[]): void {
+    for (const key of this.#keysOf.get(file) ?? []) {
+      const count = (this.#counts.get(key) ?? 0) - 1;
+      if (count === 1) this.#contested--;
+      if (count > 0) this.#counts.set(key, count);
+      else this.#counts.delete(key);
+    }
+    const keys = new Set(objects.map(objectKey));
+    for (const key of keys) {
+      const count = (this.#counts.get(key) ?? 0) + 1;
+      if (count === 2) this.#contested++;
+      this.#counts.set(key, count);
+    }
+    if (keys.size > 0) this.#keysOf.set(file, keys);
+    else this.#keysOf.delete(file);
+  }
+}
+
+/** The objects in force, put together file by file. */
+class ObjectsInForce {
+  readonly #ofFile = new Map<string, readonly ManifestObject[]>();
+  #current: PolicyObjects = groupObjects([]);
+
+  get current(): PolicyObjects {
+    return this.#current;
+  }
+
+  /** Says what is in force of some files, once each or more often. */
+  replace(files: readonly (readonly [file: string, objects: readonly ManifestObject[]])[]): void {
+    const changed = files.filter(([file, now]) => (this.#ofFile.get(file) ?? []) !== now);
+    if (changed.length === 0) return;
+    const gone = changed.flatMap(([file]) => this.#ofFile.get(file) ?? []);
+    for (const [file, now] of changed) {
+      if (now.length > 0) this.#ofFile.set(file, now);
+      else this.#ofFile.delete(file);
+    }
+    this.#current = replaceObjects(this.#current, gone, changed.flatMap(([, now]) => now));
+  }
+}
+
 /** One file as the store knows it. */
 interface FileState {
   /** The latest contents; objects empty when invalid. */
@@ -34,6 +84,8 @@ interface FileState {
   text: string | undefined;
   /** What is in force of the file; undefined when nothing was valid ever. */
   inForce: readonly ManifestObject[] | undefined;
+  /** Whether the latest contents are not what is in force. */
+  isOut: boolean;
 }
 
 /** What the files ask for, before it is known whether they contradict each other. */
@@ -42,19 +94,20 @@ type Claims = Map<string, readonly ManifestObject[]>;
 /**
  * Turns the texts of a folder's files into snapshots. A file counts whole or not at all: while its
  * latest text is invalid, or holds an object that another file has, its last valid text stays in
- * force. As long as no object stands in two files, a snapshot costs what changed since the last one.
- * Pure, apart from the LastGoodTexts it is given.
+ * force. Pure, apart from the LastGoodTexts it is given.
  */
 export class ManifestStore {
   readonly #files = new Map<string, FileState>();
   readonly #lastGood: LastGoodTexts | undefined;
-  readonly #objects = new ObjectTable();
-  /** The objects that files hold, or want to, by objectKey. */
-  readonly #claims = new ClaimTable();
-  /** Files of which it is not decided yet what is in force. */
-  readonly #undecided = new Set<string>();
-  /** Files that have errors or warnings, or are not in force as they are. */
-  readonly #notable = new Set<string>();
+  /** Which files hold an object, or held it while they were valid. */
+  readonly #holders = new Holders();
+  /** Files about which something was noted since the last snapshot. */
+  readonly #noted = new Set<string>();
+  /** Files of which there is something to say. */
+  readonly #troubled = new Set<string>();
+  readonly #objects = new ObjectsInForce();
+  /** Whether files contradicted each other at the last snapshot. */
+  #contradicted = false;
   #folderErrors: readonly ManifestProblem[] = [];
 
   constructor(lastGood?: LastGoodTexts) {
@@ -67,25 +120,21 @@ export class ManifestStore {
     const latest = parseManifest(file, text);
     state.latest = { ...latest, objects: reuse(latest.objects, state.inForce ?? []) };
     state.text = text;
-    this.#touch(file, state);
+    this.#note(file);
   }
 
   /** Notes that a file cannot be read; its last valid contents stay. */
   setUnreadable(file: string, reason: string): void {
     const problem = { file, line: 0, path: "", value: undefined, reason };
-    const state = this.#state(file);
-    state.latest = { objects: [], errors: [problem], warnings: [] };
-    this.#touch(file, state);
+    this.#state(file).latest = { objects: [], errors: [problem], warnings: [] };
+    this.#note(file);
   }
 
   /** Notes that a file is gone, and its objects with it. */
   removeFile(file: string): void {
-    for (const object of this.#files.get(file)?.inForce ?? []) this.#objects.remove(object);
     this.#files.delete(file);
-    this.#claims.set(file, []);
-    this.#undecided.delete(file);
-    this.#notable.delete(file);
     this.#lastGood?.delete(file);
+    this.#note(file);
   }
 
   /** The files that are known now or were in an earlier life. */
@@ -98,66 +147,73 @@ export class ManifestStore {
     this.#folderErrors = errors;
   }
 
-  /** Works out what is in force now. */
+  /** Works out what is in force now, from what was noted since the last time. */
   snapshot(): ManifestSnapshot {
-    const errors = [...this.#folderErrors, ...this.#decide()];
+    const contradicts = this.#holders.contested || this.#contradicted;
+    const looked = contradicts ? [...this.#files.keys(), ...this.#noted] : [...this.#noted];
+    const repeats = contradicts ? this.#settle() : this.#acceptNoted();
+    this.#contradicted = repeats.length > 0;
+    this.#noted.clear();
+    for (const file of looked) this.#conclude(file);
+    this.#objects.replace(
+      looked.map((file) => [file, this.#files.get(file)?.inForce ?? []]),
+    );
+    const errors = [...this.#folderErrors, ...repeats];
     const warnings: ManifestProblem[] = [];
     const held: string[] = [];
     const missing: string[] = [];
-    for (const file of [...this.#notable].sort()) {
-      const { latest, inForce } = this.#files.get(file) as FileState;
+    for (const file of [...this.#troubled].sort()) {
+      const { latest, inForce, isOut } = this.#state(file);
       errors.push(...latest.errors);
-      if (isAccepted(latest, inForce)) warnings.push(...latest.warnings);
-      else (inForce === undefined ? missing : held).push(file);
+      if (isOut) (inForce === undefined ? missing : held).push(file);
+      else warnings.push(...latest.warnings);
     }
-    return Object.freeze({ ...this.#objects.picture(), errors, warnings, held, missing });
+    return Object.freeze({ ...this.#objects.current, errors, warnings, held, missing });
   }
 
-  /** Puts in force what can be. @returns what files have that others keep. */
-  #decide(): ManifestProblem[] {
-    if (!this.#claims.isContested) {
-      for (const file of this.#undecided) {
-        const state = this.#files.get(file) as FileState;
-        if (state.latest.errors.length === 0) this.#accept(file, state);
-        this.#note(file, state);
-      }
-      this.#undecided.clear();
-      return [];
+  /** Nobody else has what these files hold. */
+  #acceptNoted(): ManifestProblem[] {
+    for (const file of this.#noted) {
+      const state = this.#files.get(file);
+      if (state?.latest.errors.length === 0) this.#accept(file, state);
+      else if (state !== undefined) state.isOut = true;
     }
+    return [];
+  }
+
+  /** Decides between files that hold the same objects. @returns what is wrong with those that lose */
+  #settle(): ManifestProblem[] {
     const files = [...this.#files].sort(([a], [b]) => (a < b ? -1 : 1));
     const { claims, errors } = settle(files);
     for (const [file, state] of files) {
-      const isValid = state.latest.errors.length === 0;
-      if (isValid && claims.get(file) === state.latest.objects) this.#accept(file, state);
-      this.#note(file, state);
-      // Who had to give way gets its turn when the other one is gone.
-      if (!isValid || isAccepted(state.latest, state.inForce)) this.#undecided.delete(file);
-      else this.#undecided.add(file);
+      const wins = claims.get(file) === state.latest.objects && state.latest.errors.length === 0;
+      if (wins) this.#accept(file, state);
+      else state.isOut = true;
     }
     return errors;
   }
 
+  #note(file: string): void {
+    this.#noted.add(file);
+    const state = this.#files.get(file);
+    this.#holders.set(file, [...state?.latest.objects ?? [], ...state?.inForce ?? []]);
+  }
+
+  #conclude(file: string): void {
+    const state = this.#files.get(file);
+    this.#holders.set(file, [...state?.latest.objects ?? [], ...state?.inForce ?? []]);
+    const { errors = [], warnings = [] } = state?.latest ?? {};
+    const isTroubled = state !== undefined && (errors.length + warnings.length > 0 || state.isOut);
+    if (isTroubled) this.#troubled.add(file);
+    else this.#troubled.delete(file);
+  }
+
   #accept(file: string, state: FileState): void {
-    const before = state.inForce ?? [];
     state.inForce = state.latest.objects;
-    const now = new Set(state.inForce);
-    for (const object of before) if (!now.has(object)) this.#objects.remove(object);
-    for (const object of now) this.#objects.put(object);
-    this.#claims.set(file, keysOf(state.inForce));
+    state.isOut = false;
     if (state.text === undefined) return;
     this.#lastGood?.set(file, state.text);
     state.text = undefined;
-  }
-
-  #note(file: string, { latest, inForce }: FileState): void {
-    const isPlain = isAccepted(latest, inForce) && latest.warnings.length === 0;
-    if (isPlain) this.#notable.delete(file);
-    else this.#notable.add(file);
-  }
-
-  #touch(file: string, { latest, inForce = [] }: FileState): void {
-    this.#undecided.add(file);
-    this.#claims.set(file, keysOf([...latest.objects, ...inForce]));
   }
 
   #state(file: string): FileState {
@@ -169,19 +225,11 @@ export class ManifestStore {
       latest: { objects: [], errors: [], warnings: [] },
       text: undefined,
       inForce: earlier?.errors.length === 0 ? earlier.objects : undefined,
+      isOut: false,
     };
-    for (const object of state.inForce ?? []) this.#objects.put(object);
     this.#files.set(file, state);
     return state;
   }
-}
-
-function isAccepted(latest: ManifestFile, inForce: FileState["inForce"]): boolean {
-  return latest.errors.length === 0 && inForce === latest.objects;
-}
-
-function keysOf(objects: readonly ManifestObject[]): string[] {
-  return [...new Set(objects.map(objectKey))];
 }
 
 /**

@@ -10,7 +10,7 @@
  *    CIDR identities (from `FIRST_CIDR_IDENTITY`); store assignments through `onAssigned` and give them
  *    back as `known` at the next start.
  * 3. A pod's identity is allocated for: its labels (from `snapshot.pods`, else from AddPod), less
- *    those that the filter leaves out and no selector names (`selectorKeys`), plus
+ *    those that the filter leaves out and no selector names (`SelectorKeys`), plus
  *    `novanet.io/namespace`, plus `PORTS_LABEL` = `namedPortsLabel(pod.namedPorts)` when not undefined.
  *    Pods with hostNetwork get no endpoint.
  * 4. On AddPod and DelPod: `index.upsertEndpoint(...)`, `index.removeEndpoint(ip)`. When a pod's labels
@@ -68,7 +68,7 @@ export {
   type PolicyMode,
 } from "./objects/types.ts";
 export { type PolicyIds, PolicyIndex } from "./policy_index.ts";
-export { selectorKeys } from "./selector_keys.ts";
+export { SelectorKeys } from "./selector_keys.ts";
 export { diffObjects, type ObjectDiff, type ObjectsDiff, type PolicyObjects } from "./snapshot.ts";
 export { ProblemLog, type ProblemSink } from "./problem_log.ts";
 export { type IdAllocator, IdsExhaustedError, StableIds } from "./stable_ids.ts";

@@ -11,18 +11,6 @@ export interface PolicyObjects {
   readonly pods: ReadonlyMap<string, PodObject>;
   readonly namespaces: ReadonlyMap<string, NamespaceObject>;
   readonly policies: ReadonlyMap<string, NetworkPolicyObject>;
-  /** Absent where nobody kept count. */
-  readonly lineage?: SnapshotLineage;
-}
-
-/** From which objects others came, and by what changes. */
-export interface SnapshotLineage {
-  /** Different objects have different ones. */
-  readonly version: symbol;
-  /** The version before; undefined: there was nothing. */
-  readonly previous: symbol | undefined;
-  /** What differs between the two. */
-  readonly diff: ObjectsDiff;
 }
 
 /** What differs between two sets of objects of one kind. */
@@ -40,42 +28,41 @@ export interface ObjectsDiff {
   readonly policies: ObjectDiff<NetworkPolicyObject>;
 }
 
-const NO_DIFFERENCE: ObjectsDiff = {
-  pods: { upserted: [], removed: [] },
-  namespaces: { upserted: [], removed: [] },
-  policies: { upserted: [], removed: [] },
-};
-
 /** @returns the objects by kind and name; of repeats the last one counts. */
 export function groupObjects(objects: Iterable<ManifestObject>): PolicyObjects {
   const pods = new Map<string, PodObject>();
   const namespaces = new Map<string, NamespaceObject>();
   const policies = new Map<string, NetworkPolicyObject>();
   for (const object of objects) {
-    if (object.kind === "Namespace") namespaces.set(objectName(object), object);
-    else if (object.kind === "Pod") pods.set(objectName(object), object);
-    else policies.set(objectName(object), object);
+    if (object.kind === "Namespace") namespaces.set(object.name, object);
+    else if (object.kind === "Pod") pods.set(`${object.namespace}/${object.name}`, object);
+    else policies.set(`${object.namespace}/${object.name}`, object);
   }
   return { pods, namespaces, policies };
 }
 
-/** @returns `namespace/name`, or a namespace's name: what an object is kept by among its kind. */
-export function objectName(object: ManifestObject): string {
-  return object.kind === "Namespace" ? object.name : `${object.namespace}/${object.name}`;
+/** @returns the same objects but for those that go and, after them, those that come; kinds without any stay as they are. */
+export function replaceObjects(
+  { pods, namespaces, policies }: PolicyObjects,
+  gone: Iterable<ManifestObject>,
+  come: Iterable<ManifestObject>,
+): PolicyObjects {
+  const before = groupObjects(gone);
+  const now = groupObjects(come);
+  return {
+    pods: replaceKind(pods, before.pods, now.pods),
+    namespaces: replaceKind(namespaces, before.namespaces, now.namespaces),
+    policies: replaceKind(policies, before.policies, now.policies),
+  };
 }
 
 /**
- * What differs between two snapshots: at once when the one came from the other. Objects that a source
- * did not read again are the same references, which makes this cheap; an object that only moved in
- * its file counts as different, since what is explained by it names the line.
+ * What differs between two snapshots. Objects that a source did not read again are the same
+ * references, which makes this cheap; an object that only moved in its file counts as different,
+ * since what is explained by it names the line.
  * @param before undefined when there is none.
  */
 export function diffObjects(before: PolicyObjects | undefined, now: PolicyObjects): ObjectsDiff {
-  const { lineage } = now;
-  if (lineage !== undefined) {
-    if (before?.lineage?.version === lineage.version) return NO_DIFFERENCE;
-    if (before?.lineage?.version === lineage.previous) return lineage.diff;
-  }
   return {
     pods: diffKind(before?.pods, now.pods),
     namespaces: diffKind(before?.namespaces, now.namespaces),
@@ -91,12 +78,25 @@ export function fingerprint(object: ManifestObject): string {
   );
 }
 
+function replaceKind<T>(
+  all: ReadonlyMap<string, T>,
+  gone: ReadonlyMap<string, T>,
+  come: ReadonlyMap<string, T>,
+): ReadonlyMap<string, T> {
+  if (gone.size + come.size === 0) return all;
+  const objects = new Map(all);
+  for (const key of gone.keys()) if (!come.has(key)) objects.delete(key);
+  for (const [key, object] of come) objects.set(key, object);
+  return objects;
+}
+
 function diffKind<T extends ManifestObject>(
   before: ReadonlyMap<string, T> | undefined,
   now: ReadonlyMap<string, T>,
 ): ObjectDiff<T> {
   const upserted: T[] = [];
   const removed: T[] = [];
+  if (before === now) return { upserted, removed };
   for (const [key, object] of now) {
     const old = before?.get(key);
     if (old === object) continue;

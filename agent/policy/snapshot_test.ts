@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseManifest } from "./objects/manifest.ts";
 import { compile, memoryIds } from "./compile.ts";
 import { PolicyIndex } from "./policy_index.ts";
-import { selectorKeys } from "./selector_keys.ts";
+import { SelectorKeys } from "./selector_keys.ts";
 import { diffObjects, groupObjects } from "./snapshot.ts";
 
 const TEXT = `apiVersion: v1
@@ -46,7 +46,17 @@ Deno.test("a diff names what came, changed and went, and nothing else", () => {
 });
 
 Deno.test("the pod labels that policies name are known, those of namespaces are not among them", () => {
-  assert.deepEqual([...selectorKeys(read(TEXT).policies.values())], ["app", "tier"]);
+  const policies = [...read(TEXT).policies.values()];
+  const keys = new SelectorKeys();
+  assert.equal(keys.update({ upserted: policies, removed: [] }), true);
+  assert.deepEqual([...keys], ["app", "tier"]);
+  assert.equal(keys.update({ upserted: policies, removed: [] }), false, "the same again");
+  const twins = policies.map((policy) => ({ ...policy, name: `${policy.name}-twin` }));
+  assert.equal(keys.update({ upserted: twins, removed: [] }), false, "others name the same");
+  assert.equal(keys.update({ upserted: [], removed: policies }), false, "the others still do");
+  assert.equal(keys.update({ upserted: policies, removed: twins }), false, "one comes, one goes");
+  assert.equal(keys.update({ upserted: [], removed: policies }), true);
+  assert.deepEqual([...keys], []);
 });
 
 Deno.test("an index follows snapshots to what a compile from nothing gives", () => {

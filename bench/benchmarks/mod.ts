@@ -5,6 +5,7 @@ import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
 import { packets } from "./packets.ts";
 import { policies } from "./policies.ts";
+import { reaction } from "./reaction.ts";
 import { rpc } from "./rpc.ts";
 import { start } from "./start.ts";
 import { throughput } from "./throughput.ts";
@@ -18,6 +19,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   verifier,
   cni,
   policies,
+  reaction,
   flows,
   start,
   memory,

@@ -1,14 +1,16 @@
 import { AgentControl, DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { createRpcClient } from "../../shared/rpc/client.ts";
+import { RpcCode, toRpcError } from "../../shared/rpc/errors.ts";
 import { runCommand } from "../../shared/testing/command.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { NetnsLab } from "../../shared/testing/lab.ts";
 import { containerIdOf, type LabNode } from "../../shared/testing/node.ts";
 
 /** AddPods under way at the same time. */
-const AT_ONCE = 16;
+const AT_ONCE = 8;
 const ADD_TIMEOUT_MS = 60_000;
 const POLICY_TIMEOUT_MS = 60_000;
+const MOST_ATTEMPTS = 5;
 const POLICIES_PER_FILE = 100;
 /** The namespace of all of them. */
 const NAMESPACE = "load";
@@ -37,17 +39,34 @@ export async function addManyPods(
   let next = 0;
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (let number = next++; number < count; number = next++) {
-      await agent.addPod({
-        podName: `pod-${number}`,
-        podNamespace: NAMESPACE,
-        containerId: containerIdOf(names[number] ?? ""),
-        netns: `/run/netns/${names[number]}`,
-        ifName: "eth0",
-        labels: { app: `app-${number}` },
-      });
+      const name = names[number] ?? "";
+      await patiently(() =>
+        agent.addPod({
+          podName: `pod-${number}`,
+          podNamespace: NAMESPACE,
+          containerId: containerIdOf(name),
+          netns: `/run/netns/${name}`,
+          ifName: "eth0",
+          labels: { app: `app-${number}` },
+        })
+      );
     }
   }));
   return names.map(containerIdOf);
+}
+
+/** As a container runtime does, tries again what took too long. @throws {RpcError} */
+async function patiently(call: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      await call();
+      return;
+    } catch (error) {
+      const { code } = toRpcError(error);
+      const late = code === RpcCode.DEADLINE_EXCEEDED || code === RpcCode.UNAVAILABLE;
+      if (!late || attempt === MOST_ATTEMPTS) throw error;
+    }
+  }
 }
 
 /** How many policies, and what each allows. */

@@ -34,7 +34,9 @@ async function make(
  * @returns its path
  * @throws {CommandError} with what the compiler said
  */
-export function nativeTool(name: "request_response" | "launch"): Promise<string> {
+export function nativeTool(
+  name: "request_response" | "launch" | "flood",
+): Promise<string> {
   const source = join(HERE, "native", `${name}.c`);
   return make(
     name,
@@ -45,7 +47,7 @@ export function nativeTool(name: "request_response" | "launch"): Promise<string>
 }
 
 /** A C file of bench/bpf as an eBPF object, compiled as the datapath is. @throws {CommandError} */
-export async function bpfObject(name: "vary" | "flood"): Promise<Uint8Array<ArrayBuffer>> {
+export async function bpfObject(name: "vary"): Promise<Uint8Array<ArrayBuffer>> {
   const source = join(HERE, "bpf", `${name}.bpf.c`);
   // deno-fmt-ignore
   const path = await make(`${name}.bpf.o`, [source, join(ROOT, "bpf/lib/maps.h")], (out) => command([

@@ -38,10 +38,15 @@ export interface RpcServerOptions {
   readonly checkPeers?: (socketPath: string) => number;
 }
 
-const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
+/** What a server takes unless it is told otherwise. */
+export const SERVER_LIMITS = {
   maxMessageBytes: 64 << 20,
   maxConnections: 512,
   maxCallsPerConnection: 256,
+} as const;
+
+const DEFAULT_OPTIONS: Required<RpcServerOptions> = {
+  ...SERVER_LIMITS,
   onCall: () => {},
   checkPeers: (socketPath) => dropForeignPeers(socketPath, 0),
 };

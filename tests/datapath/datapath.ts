@@ -68,6 +68,8 @@ const CTX_GSO_SIZE = 176;
 const TC_ACT_SHOT = 2;
 const TC_ACT_REDIRECT = 7;
 const GENERATION = 7;
+/** Slots of DROP_COUNTERS. */
+const DROP_REASONS = 128;
 
 /** The shipped object in the kernel with maps of its own, its programs run on given packets by BPF_PROG_TEST_RUN. */
 export class Datapath implements Disposable {
@@ -251,13 +253,14 @@ export class Datapath implements Disposable {
 
   /** Dropped packets by reason. */
   drops(): bigint[] {
-    const counts: bigint[] = [];
-    const key = new Uint32Array(1);
-    for (let reason = 0; reason < 128; reason++) {
-      key[0] = reason;
-      counts.push(this.#sum("DROP_COUNTERS", new Uint8Array(key.buffer)));
-    }
-    return counts;
+    const { values } = this.map("DROP_COUNTERS").lookupBatch(undefined, DROP_REASONS);
+    const counts = new BigUint64Array(values.buffer);
+    const cpus = counts.length / DROP_REASONS;
+    return Array.from(
+      { length: DROP_REASONS },
+      (_, reason) =>
+        counts.subarray(reason * cpus, (reason + 1) * cpus).reduce((sum, each) => sum + each, 0n),
+    );
   }
 
   /** A counter of STATISTICS. */

@@ -1,0 +1,22 @@
+/** The short form of `./run fuzz`: every target on its seeds and its corpus, findings included, and on a few mutations. */
+import assert from "node:assert/strict";
+import { shim } from "../../shared/ffi/library.ts";
+import { fuzz } from "./engine.ts";
+import { TARGETS } from "./targets.ts";
+
+// Before the tests, whose sanitizer would take a library that stays for a leak.
+shim();
+
+const MUTATIONS_MS = 500;
+const SEED = 20261121;
+
+for (const target of TARGETS) {
+  Deno.test(`fuzz ${target.name}: ${target.what}`, async () => {
+    const { inputs, findings } = await fuzz(target, { seed: SEED, ms: MUTATIONS_MS });
+    for (const { input, error } of findings) {
+      console.error(`input ${input.toHex().slice(0, 400)}`);
+      throw error;
+    }
+    assert(inputs > 0);
+  });
+}
