@@ -7,7 +7,7 @@ import { DataplaneLink } from "./dataplane/link.ts";
 import { inspectNode } from "./doctor/inspect_node.ts";
 import type { DoctorSources } from "./doctor/sources.ts";
 import { Coalesced } from "./enforce/coalesce.ts";
-import { EndpointBook } from "./enforce/endpoint_book.ts";
+import { attachPrograms, EndpointBook } from "./enforce/endpoint_book.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { enrichFlow, type FlowNames } from "./flows/enrich.ts";
 import { FlowHistory } from "./flows/flow_history.ts";
@@ -19,6 +19,7 @@ import { PodLinkWatch } from "./host/pod_link_watch.ts";
 import { hostWarnings, nodeWarnings } from "./host/warnings.ts";
 import { AgentMetrics } from "./metrics/metrics.ts";
 import { PodController } from "./pods/controller.ts";
+import { LaterAttach } from "./pods/later_attach.ts";
 import { PodNetwork } from "./pods/network.ts";
 import { PodRegistry } from "./pods/registry.ts";
 import { Spool, type SpooledDelete } from "./pods/spool.ts";
@@ -109,6 +110,11 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
     endpoints,
     enforcer,
     unknown,
+    later: resources.use(
+      new LaterAttach({
+        attach: (name) => link.callIfConnected((calls) => attachPrograms(calls, name)),
+      }),
+    ),
     podMtu: () => values.mtu || detectPodMtu(hostWatch.network()),
   });
   const spool = resources.use(new Spool(`${values.state_dir}/spool`, deleteSpooled));
@@ -160,6 +166,7 @@ export function assemble(config: AgentConfig, resources: AsyncDisposableStack): 
   const warnings = () => [
     ...nodeWarnings(config, registry.addresses),
     ...hostWarnings(hostWatch.network()),
+    ...enforcer.warnings,
     ...unknown.warnings,
     ...podLinkWatch.warnings,
   ];

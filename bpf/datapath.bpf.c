@@ -5,13 +5,14 @@
  * rest goes on to the host's stack. pod_ingress sees, on the tc egress hook, what a pod receives from anywhere else.
  */
 #include "lib/collect.h"
+#include "lib/connection_call.h"
 #include "lib/conntrack.h"
+#include "lib/conntrack_table.h"
 #include "lib/endpoint.h"
 #include "lib/events.h"
 #include "lib/forward.h"
 #include "lib/fragment.h"
 #include "lib/maps.h"
-#include "lib/merge.h"
 #include "lib/packet.h"
 #include "lib/policy.h"
 #include "lib/verdict.h"
@@ -50,12 +51,12 @@ static __always_inline void begin_passage(struct __sk_buff *skb, struct passage 
 static __always_inline int pass_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
 				     struct pod_iface_value **far)
 {
-	struct conntrack_value *entry;
+	struct conntrack_entry *entry;
 	int reason;
 
 	*far = 0;
 	v->source_is_a = conntrack_key_of(&v->packet, &v->key);
-	entry = bpf_map_lookup_elem(&CONNTRACK, &v->key);
+	entry = conntrack_find(state, &v->key);
 	if (likely(entry)) {
 		v->reply = v->source_is_a != (entry->flags & CONNTRACK_ORIGIN_IS_A);
 		if (likely(entry_covers(entry, v))) {
@@ -71,7 +72,7 @@ static __always_inline int pass_flow(struct __sk_buff *skb, const struct datapat
 				if (reason)
 					return reason;
 			}
-			conntrack_account(state, entry, &v->key, &v->packet, v->reply, v->bytes, v->packets,
+			conntrack_account(state, entry, &v->packet, v->reply, v->bytes, v->packets,
 					  v->now);
 			return 0;
 		}
@@ -116,18 +117,18 @@ int pod_egress(struct __sk_buff *skb)
 	if (unlikely(v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
-		reason = judge_icmp_error(skb, &v);
+		reason = judge_icmp_error(skb, state, &v);
 		if (!reason)
 			return forward_icmp_error(skb, state, &v);
 	}
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_FIRST))
-		reason = fragment_begin(&v.packet, v.hook_ifindex, v.hook);
+		reason = fragment_begin(state, &v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
 	if (!far)
-		return TC_ACT_UNSPEC; /* the host's stack routes it on */
+		return pass_on(skb);
 	return deliver_to_pod(skb, state, &v, far);
 }
 
@@ -157,17 +158,17 @@ int pod_ingress(struct __sk_buff *skb)
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(!reason && is_icmp_error(&v.packet))) {
-		reason = judge_icmp_error(skb, &v);
+		reason = judge_icmp_error(skb, state, &v);
 		if (!reason)
-			return TC_ACT_UNSPEC;
+			return pass_on(skb);
 	}
 	if (likely(!reason))
 		reason = pass_flow(skb, state, &v, &far);
 	if (unlikely(!reason && v.packet.fragment == FRAGMENT_FIRST))
-		reason = fragment_begin(&v.packet, v.hook_ifindex, v.hook);
+		reason = fragment_begin(state, &v.packet, v.hook_ifindex, v.hook);
 	if (unlikely(reason))
 		return drop_passage(state, &v, reason);
-	return TC_ACT_UNSPEC;
+	return pass_on(skb);
 }
 
 /* ---- Expiry. Run by the dataplane daemon through BPF_PROG_RUN: see lib/collect.h. ---- */
@@ -180,10 +181,10 @@ int collect_garbage(struct collect_args *args)
 	return args->scan ? collect(args) : 0;
 }
 
-/* ---- Taking over from an older layout. Run by the dataplane daemon for each connection: see lib/merge.h. ---- */
+/* ---- Connections by their keys. Run by the dataplane daemon: see lib/connection_call.h. ---- */
 
 SEC("syscall")
-int merge_connection(struct merge_args *args)
+int connection(struct connection_args *args)
 {
-	return (int)merge(args);
+	return (int)call_connection(args);
 }

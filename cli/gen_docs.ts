@@ -23,6 +23,8 @@ const INTRODUCTION = `# novanetctl
 - \`-o json\` prints one object or list; \`flows\` and \`drops\`, and every command with \`--watch\`, print
   one JSON document a line. \`-o yaml\` prints a YAML document for each. Names are those of the proto
   (docs/api.md), in snake_case; \`status\` leaves out what is zero.
+- \`trace\` and \`policy explain\` print text, and one object with \`-o json\` (\`--json\`); \`policy suggest\` prints
+  a manifest: YAML with comments, or JSON with the comments as notes. [Troubleshooting](troubleshooting.md) has examples.
 - Data goes to stdout, notes and errors to stderr. An error is one line after \`Error: \`.
 - \`flows\`, \`drops\` and \`capture\` go on until Ctrl-C, which ends them with exit code 0, as does a reader
   that goes away (\`novanetctl flows | head\`). With \`--watch\` they connect again when the agent restarts.
@@ -36,7 +38,7 @@ The columns of \`flows\` and \`drops\`:
 | SRC_IP, DST_IP | addresses |
 | SRC_ID, DST_ID | identities, as \`novanetctl identity\` lists them; 0 is none |
 | PROTO, PORT | protocol and port of the destination, \`-\` without ports |
-| VERDICT | ALLOW or DENY |
+| VERDICT | ALLOW, DENY, or AUDIT: it passed, and a policy in audit mode would have dropped it |
 | BYTES | bytes in this direction since the flow's last event |
 | DROP_REASON | why the packet was dropped (drops, and flows with \`-o wide\`) |
 | SRC_PORT, PACKETS, EVENT, FLAGS | \`-o wide\`: source port, packets since the last event, NEW, UPDATE, END or DROP, TCP flags or ICMP type/code |
@@ -44,7 +46,7 @@ The columns of \`flows\` and \`drops\`:
 | DIRECTION | EGRESS where a pod sent it, INGRESS where a pod was to receive it |
 | REPLY | yes for packets that answer the one that opened the connection |
 | DECIDED_BY | \`-o wide\`: whose rule decided, the source's EGRESS or the destination's INGRESS |
-| RULE | the rule that decided: \`NAMESPACE/POLICY:ingress[i]\`, \`NAMESPACE/POLICY:ingress[default-deny]\`, \`default-deny\`, \`default-allow\`, \`node\` |
+| RULE | the rule that decided: \`NAMESPACE/POLICY:ingress[i]\`, \`NAMESPACE/POLICY:ingress[default-deny]\`, \`NAMESPACE/POLICY:ingress[audit]\`, \`default-deny\`, \`default-allow\`, \`node\` |
 `;
 
 const COMPLETION = `## Completion

@@ -10,6 +10,8 @@ export interface AddPod {
   readonly labels: Readonly<Record<string, string>>;
   /** IPv4 addresses asked for; empty for any. */
   readonly requestedIps: readonly string[];
+  /** No plugin that follows puts a clsact or ingress qdisc on the host interface. */
+  readonly quickAttach: boolean;
 }
 
 /** The agent's answer to AddPod. */
@@ -26,7 +28,7 @@ export interface AddedPod {
 }
 
 /** DelPod as the plugin asks for it. */
-export type DelPod = Omit<AddPod, "labels" | "requestedIps">;
+export type DelPod = Omit<AddPod, "labels" | "requestedIps" | "quickAttach">;
 
 /** CheckPod as the plugin asks for it. */
 export interface CheckPod extends DelPod {

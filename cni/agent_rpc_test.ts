@@ -56,7 +56,12 @@ const KEEPS_SHIM = { sanitizeResources: false };
 Deno.test("every call reaches a real server and its answer comes back", KEEPS_SHIM, async () => {
   await withAgent(async (socketPath, seen) => {
     const agent = connectAgent(socketPath);
-    const request = { ...POD, labels: { app: "web" }, requestedIps: ["10.244.0.5"] };
+    const request = {
+      ...POD,
+      labels: { app: "web" },
+      requestedIps: ["10.244.0.5"],
+      quickAttach: true,
+    };
     const added = await agent.addPod(request);
     assert.deepEqual(added, {
       ip: "10.244.0.5",
@@ -80,7 +85,7 @@ Deno.test("every call reaches a real server and its answer comes back", KEEPS_SH
 
 Deno.test("an agent that does not answer in time is DEADLINE_EXCEEDED", KEEPS_SHIM, async () => {
   await withAgent(async (socketPath) => {
-    const slow = { ...POD, podName: "slow", labels: {}, requestedIps: [] };
+    const slow = { ...POD, podName: "slow", labels: {}, requestedIps: [], quickAttach: false };
     const error = await failure(connectAgent(socketPath, 200).addPod(slow));
     assert.equal(error.code, RpcCode.DEADLINE_EXCEEDED);
   });

@@ -1,7 +1,7 @@
 import { Ipv4 } from "../shared/net/ipv4.ts";
 import type { CniCommand } from "./environment.ts";
 import { CniCode, CniError } from "./errors.ts";
-import { invalidConfig, objectField, textField } from "./fields.ts";
+import { flagField, invalidConfig, objectField, textField } from "./fields.ts";
 import { isObject, type Json, type JsonObject, member } from "./json.ts";
 import { type CniVersion, isAtLeast, parseVersion } from "./versions.ts";
 
@@ -32,6 +32,8 @@ export interface NetConf {
   readonly requestedIps: readonly Ipv4[];
   /** Labels by the convention `args.cni.labels`. */
   readonly labels: Readonly<Record<string, string>>;
+  /** No plugin that follows in the chain puts a clsact or ingress qdisc on the host interface. */
+  readonly quickAttach: boolean;
   /** `dns` of the configuration, passed on in the result. */
   readonly dns: JsonObject | undefined;
   /** `cni.dev/valid-attachments`, `undefined` when it is not there. */
@@ -52,7 +54,7 @@ const STANDARD_KEYS = new Set([
   "dns",
   "ipam",
 ]);
-const OWN_KEYS = new Set(["agentSocket", "logFile", "spoolDir"]);
+const OWN_KEYS = new Set(["agentSocket", "logFile", "quickAttach", "spoolDir"]);
 
 /** The version of the specification from which an operation exists. */
 const SINCE: Readonly<Record<CniCommand, CniVersion>> = {
@@ -126,6 +128,7 @@ export function decodeNetConf(
     prevResult: deleting ? undefined : objectField(json, "prevResult"),
     requestedIps: deleting ? [] : decodeRequestedIps(json),
     labels: deleting ? {} : decodeLabels(json),
+    quickAttach: !deleting && flagField(json, "quickAttach"),
     dns: deleting ? undefined : objectField(json, "dns"),
     validAttachments: command === "GC" ? decodeValidAttachments(json) : undefined,
   };

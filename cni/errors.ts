@@ -92,7 +92,8 @@ function hint(code: CniCode, thrown: unknown): string {
     case CniCode.TRY_AGAIN_LATER:
       return retryHint(thrown);
     case CniCode.EXHAUSTED:
-      return "See addresses in `novanetctl status`; a larger pod CIDR or fewer pods help.";
+      return "See addresses, tables and warnings in `novanetctl status`; fewer pods, a larger pod CIDR or " +
+        "larger tables of novanet-dataplane help.";
     case CniCode.PERMISSION:
       return "The agent's sockets serve root only.";
     case CniCode.UNIMPLEMENTED:

@@ -34,3 +34,14 @@ export function textField(json: JsonObject, key: string): string | undefined {
   if (typeof value === "string" && value !== "") return value;
   throw invalidConfig(`${key} ${JSON.stringify(value)} is not a string with something in it`);
 }
+
+/**
+ * A member that is true or false; false when it is not there.
+ *
+ * @throws {CniError} code 7.
+ */
+export function flagField(json: JsonObject, key: string): boolean {
+  const value = member(json, key) ?? false;
+  if (typeof value === "boolean") return value;
+  throw invalidConfig(`${key} ${JSON.stringify(value)} is neither true nor false`);
+}

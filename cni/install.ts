@@ -67,11 +67,15 @@ export function uninstall(options: Pick<InstallOptions, "binDir" | "confDir">): 
   return paths.filter((path) => attempt(`remove ${path}`, () => removeIfThere(path)));
 }
 
+/** Chained plugins that leave the hooks of the host interface alone, so that ADD need not wait for TCX. */
+const LEAVE_HOOKS_ALONE: ReadonlySet<string> = new Set(["firewall", "portmap", "sbr", "tuning"]);
+
 /** The network configuration list that {@link install} writes. */
 export function conflistFor(options: InstallOptions, versions: readonly string[]) {
   const own = {
     type: PLUGIN_NAME,
     capabilities: { ips: true },
+    ...(options.chain.every((name) => LEAVE_HOOKS_ALONE.has(name)) ? { quickAttach: true } : {}),
     ...(options.agentSocket === DEFAULT_AGENT_SOCKET ? {} : { agentSocket: options.agentSocket }),
   };
   return {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { HELP, runCommandLine } from "./command_line.ts";
 import {
   commonVersions,
+  conflistFor,
   earlierConfigurations,
   install,
   InstallError,
@@ -127,5 +128,20 @@ for (const { args, exitCode, says } of COMMAND_LINES) {
 Deno.test("the help names each option", () => {
   for (const option of ["--bin-dir", "--conf-dir", "--chain", "--agent-socket", "--version"]) {
     assert.ok(HELP.includes(option), option);
+  }
+});
+
+Deno.test("pods are attached quickly unless a chained plugin may need the hooks", () => {
+  const own = (chain: readonly string[]) =>
+    conflistFor({ ...options("/x"), chain }, ["1.0.0"]).plugins[0];
+  for (const chain of [[], ["portmap"], ["portmap", "tuning"]]) {
+    assert.deepEqual(own(chain), {
+      type: "novanet-cni",
+      capabilities: { ips: true },
+      quickAttach: true,
+    });
+  }
+  for (const chain of [["bandwidth"], ["portmap", "something"]]) {
+    assert.deepEqual(own(chain), { type: "novanet-cni", capabilities: { ips: true } });
   }
 });

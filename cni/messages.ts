@@ -11,6 +11,7 @@ export const ADD_POD_REQUEST = {
   ifName: [5, "string"],
   labels: [6, "map<string, string>"],
   requestedIps: [100, "string[]"],
+  quickAttach: [101, "bool"],
 } as const satisfies MessageSpec;
 
 /** novanet.v1.AddPodResponse */

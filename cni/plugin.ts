@@ -127,6 +127,7 @@ async function add(call: Call, attachment: Attachment): Promise<JsonObject> {
     ...attachmentFields(attachment),
     labels: conf.labels,
     requestedIps: requestedIps(conf, attachment),
+    quickAttach: conf.quickAttach,
   };
   const agent = await open(call);
   const added = await agent.addPod(request);

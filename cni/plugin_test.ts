@@ -99,6 +99,7 @@ const RPC_CASES: readonly {
       podName: "ctr-abc.def0123",
       labels: {},
       requestedIps: [],
+      quickAttach: false,
     }],
   },
   {
@@ -113,17 +114,29 @@ const RPC_CASES: readonly {
       podNamespace: "shop",
       labels: {},
       requestedIps: [],
+      quickAttach: false,
     }],
   },
   {
     name: "ADD in the node's namespace for a runtime that means it",
     env: { CNI_NETNS: "/host", CNI_NETNS_OVERRIDE: "true" },
-    expected: ["addPod", { ...ATTACHMENT, netns: "/host", labels: {}, requestedIps: [] }],
+    expected: ["addPod", {
+      ...ATTACHMENT,
+      netns: "/host",
+      labels: {},
+      requestedIps: [],
+      quickAttach: false,
+    }],
   },
   {
     name: "ADD asks for the address of CNI_ARGS",
     env: { CNI_ARGS: "IP=10.244.0.9" },
-    expected: ["addPod", { ...ATTACHMENT, labels: {}, requestedIps: ["10.244.0.9"] }],
+    expected: ["addPod", {
+      ...ATTACHMENT,
+      labels: {},
+      requestedIps: ["10.244.0.9"],
+      quickAttach: false,
+    }],
   },
   {
     name: "ADD asks for the addresses of the capability, each once",
@@ -133,6 +146,7 @@ const RPC_CASES: readonly {
       ...ATTACHMENT,
       labels: {},
       requestedIps: ["10.244.0.9", "10.244.0.10"],
+      quickAttach: false,
     }],
   },
   {
@@ -146,13 +160,25 @@ const RPC_CASES: readonly {
       ...ATTACHMENT,
       labels: {},
       requestedIps: ["10.244.0.9", "10.244.0.10"],
+      quickAttach: false,
     }],
+  },
+  {
+    name: "ADD says that nobody else needs the hooks",
+    env: {},
+    more: { quickAttach: true },
+    expected: ["addPod", { ...ATTACHMENT, labels: {}, requestedIps: [], quickAttach: true }],
   },
   {
     name: "ADD passes labels on",
     env: {},
     more: { args: { cni: { labels: [{ key: "app", value: "web" }] }, other: 1 } },
-    expected: ["addPod", { ...ATTACHMENT, labels: { app: "web" }, requestedIps: [] }],
+    expected: ["addPod", {
+      ...ATTACHMENT,
+      labels: { app: "web" },
+      requestedIps: [],
+      quickAttach: false,
+    }],
   },
   {
     name: "DEL takes no offence at what an ADD would refuse",

@@ -45,6 +45,7 @@ Deno.test("any bytes are a message or a ProtobufError", () => {
       ifName: "eth0",
       labels: { app: "web" },
       requestedIps: ["10.0.0.1"],
+      quickAttach: true,
     }),
   ];
   for (let round = 0; round < 5000; round++) {

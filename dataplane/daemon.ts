@@ -14,9 +14,11 @@ import { GarbageCollector, readHz } from "./gc.ts";
 import { InstanceLock } from "./lock.ts";
 import { CidrIdentitiesMap } from "./maps/cidr_identities.ts";
 import { ConfigMap } from "./maps/config.ts";
+import { Connections } from "./maps/connections.ts";
 import { Counters } from "./maps/counters.ts";
 import { DatapathStateMap } from "./maps/datapath_state.ts";
 import { EndpointsMap } from "./maps/endpoints.ts";
+import { HandoverMap } from "./maps/handover.ts";
 import { PodIfacesMap } from "./maps/pod_ifaces.ts";
 import { PoliciesMap } from "./maps/policies.ts";
 import { PolicyShapesMap } from "./maps/policy_shapes.ts";
@@ -119,6 +121,7 @@ async function assemble(
       ingress: objects.program("pod_egress"),
       egress: objects.program("pod_ingress"),
     },
+    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => links.linkList().map(({ index }) => index),
   });
   stack.defer(() => attachments.idle());
@@ -136,6 +139,7 @@ async function assemble(
   const drops = new Counters(objects.map("DROP_COUNTERS"));
   return {
     objects,
+    connections: new Connections((name) => objects.map(name), objects.program("connection")),
     endpoints,
     policies,
     config,
@@ -152,12 +156,12 @@ async function assemble(
 }
 
 function startCollector(
-  { objects, config, attachments }: Dataplane,
+  { objects, connections, config, attachments }: Dataplane,
   stack: AsyncDisposableStack,
 ): void {
   const collector = new GarbageCollector({
     program: objects.program("collect_garbage"),
-    conntrackMax: objects.map("CONNTRACK").info().maxEntries,
+    conntrackMax: connections.capacity,
     fragmentMax: objects.map("FRAGMENTS").info().maxEntries,
     flowIntervalMs: () => configNumber(config.values, ConfigKey.FLOW_INTERVAL_MS),
     afterRun: () => attachments.prune(),

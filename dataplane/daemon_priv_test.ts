@@ -375,7 +375,7 @@ Deno.test("a reader that does not read loses events, is told how many, and slows
 
     // Not faster than the ring, which is another matter.
     const last = () => quick.events.at(-1)?.srcIp === FIRST_ADDRESS + sent - 1;
-    for (let i = 1; i <= 60_000; i++) {
+    for (let i = 1; i <= 100_000; i++) {
       send();
       if (i % 500 === 0) await eventually(last, { timeoutMs: 20_000, what: "the last event" });
     }
@@ -494,7 +494,7 @@ Deno.test("one dataplane for a pin directory and a socket; SIGTERM leaves all, -
     const { code, stdout } = await tryCommand([...inNode, ...here, "--cleanup"]);
     assert.equal(code, 0);
     assert.match(stdout, /detached ingress program from nvp2/);
-    assert.match(stdout, /removed .*\/POLICIES_v1/);
+    assert.match(stdout, /removed .*\/POLICIES_v\d/);
     assert.match(stdout, /removed .*dataplane\.sock\.lock/);
     assert.throws(() => Deno.statSync(node.pinDir), Deno.errors.NotFound);
     const { stdout: net } = await runCommand([

@@ -9,7 +9,7 @@ import { LockedError, PinDirError } from "./lock.ts";
 import { NewerLayoutError } from "./migration/layouts.ts";
 import { MigrationError } from "./migration/map_transfer.ts";
 import { missing, readMachineFacts } from "./preflight.ts";
-import { PinMismatchError } from "./programs/kernel_objects.ts";
+import { PinMismatchError } from "./programs/pinned_maps.ts";
 
 /** Exit codes, as the help page lists them. */
 const EXIT = { DONE: 0, FAILED: 1, BAD_FLAGS: 2, MACHINE_LACKS: 3, NEWER_MAPS: 4 } as const;

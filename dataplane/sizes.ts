@@ -2,7 +2,7 @@
 
 /** Most entries of each table, and the bytes of the flow ring. */
 export interface Sizes {
-  /** Tracked connections. When the table is full, new connections are refused. */
+  /** Tracked connections. When the table is full, which begins at nine tenths of that, new connections are refused. */
   readonly conntrackMax: number;
   /** Policy entries that one set may hold. */
   readonly policyMax: number;
@@ -15,6 +15,7 @@ export interface Sizes {
 }
 
 const GIB = 2 ** 30;
+const FRAGMENT_SHARES = 16;
 
 /**
  * The sizes for a machine that has `memoryBytes` of memory. Tables of these sizes take 41 MiB of 1 GiB,
@@ -29,6 +30,14 @@ export function defaultSizes(memoryBytes: number): Sizes {
     fragmentMax: scaled(gib * 4_096, 8_192, 65_536),
     flowRingBytes: scaled(gib * 2 * 2 ** 20, 2 ** 21, 2 ** 23),
   };
+}
+
+/**
+ * How many of so many datagrams may be of one interface: what a pod begins and never ends must not use up what the
+ * others need. Pure.
+ */
+export function fragmentQuota(fragmentMax: number): number {
+  return Math.max(1, Math.floor(fragmentMax / FRAGMENT_SHARES));
 }
 
 /** The nearest power of two below, inside the limits: pinned tables keep their size on small changes of memory. */

@@ -140,11 +140,18 @@ export class EndpointBook {
   }
 }
 
-/** Puts the datapath on both hooks of a pod's host interface. Safe to repeat. */
-export async function attachPrograms(calls: DataplaneCalls, interfaceName: string): Promise<void> {
+/**
+ * Puts the datapath on both hooks of a pod's host interface. Safe to repeat.
+ * @param quick do not wait for TCX: a filter will do until it is called again without
+ */
+export async function attachPrograms(
+  calls: DataplaneCalls,
+  interfaceName: string,
+  quick = false,
+): Promise<void> {
   await allSettled(
     [AttachType.ATTACH_TC_INGRESS, AttachType.ATTACH_TC_EGRESS]
-      .map((attachType) => calls.control.attachProgram({ interfaceName, attachType })),
+      .map((attachType) => calls.control.attachProgram({ interfaceName, attachType, quick })),
   );
 }
 

@@ -1,7 +1,7 @@
 import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { getLogger } from "../../shared/log.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
-import { toRpcError } from "../../shared/rpc/errors.ts";
+import { RpcCode, type RpcError, toRpcError } from "../../shared/rpc/errors.ts";
 import type { DataplaneCalls } from "../dataplane/calls.ts";
 import type { DataplaneLink } from "../dataplane/link.ts";
 import type { Labels } from "../identity/mod.ts";
@@ -26,6 +26,11 @@ import { PolicySender } from "./policy_sender.ts";
 import { PodLabels, type PodName, policyLabels } from "./pod_labels.ts";
 
 const log = getLogger("agent/policy");
+
+/** A sentence has room for so many. */
+const MAX_NAMED_PODS = 5;
+const NOT_IN_FORCE = "the policy as a whole is not in force";
+const REMEDY = "Use fewer rules, or start the dataplane anew with a larger table";
 
 const NOTHING: ManifestSnapshot = {
   pods: new Map(),
@@ -106,6 +111,22 @@ export class Enforcer {
   /** How many entries that set has. */
   get entryCount(): number {
     return this.#index.entryCount;
+  }
+
+  /** What of the policy is not in force, one sentence each. */
+  get warnings(): string[] {
+    const { refused } = this.#sender;
+    if (refused === undefined) return [];
+    const { why, closed } = refused;
+    if (closed === undefined) {
+      return [`${NOT_IN_FORCE}: ${why}; that of before still is. ${REMEDY}`];
+    }
+    const names = this.#options.registry.list()
+      .filter((pod) => closed.has(this.#options.registry.identityId(pod)))
+      .map(({ podNamespace, podName }) => `${podNamespace}/${podName}`);
+    const more = names.length > MAX_NAMED_PODS ? ` and ${names.length - MAX_NAMED_PODS} more` : "";
+    const list = names.slice(0, MAX_NAMED_PODS).join(", ") || "none";
+    return [`${NOT_IN_FORCE}: ${why}; pods that are closed instead: ${list}${more}. ${REMEDY}`];
   }
 
   /** The name of a rule in force. */
@@ -223,7 +244,14 @@ export class Enforcer {
 
   /** Endpoints go over while the union of both sets is in force: nothing is interrupted. */
   async #moveOpen(calls: DataplaneCalls, stale: Attachment[]): Promise<void> {
-    await this.#sender.sendAdditions(calls);
+    try {
+      await this.#sender.sendAdditions(calls);
+    } catch (error) {
+      if (toRpcError(error).code !== RpcCode.RESOURCE_EXHAUSTED) throw error;
+      // No room for both sets at once, as there may be for one of them.
+      await this.#moveClosed(calls, stale);
+      return;
+    }
     for (const pod of stale) await this.#upsert(calls, pod);
     await this.#sender.send(calls);
   }
@@ -231,8 +259,23 @@ export class Enforcer {
   /** An identity means something else now: its endpoints are closed until the new set is in force. */
   async #moveClosed(calls: DataplaneCalls, stale: Attachment[]): Promise<void> {
     for (const pod of stale) await this.#options.endpoints.remove(calls, pod.ip);
-    await this.#sender.send(calls);
+    const refusal = await this.#sendOrClose(calls);
     for (const pod of stale) await this.#upsert(calls, pod);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** @returns why the set is not in force; what it would change is closed then @throws {RpcError} when it is not */
+  async #sendOrClose(calls: DataplaneCalls): Promise<RpcError | undefined> {
+    try {
+      await this.#sender.send(calls);
+      return undefined;
+    } catch (error) {
+      const refusal = toRpcError(error);
+      const isClosed = refusal.code === RpcCode.RESOURCE_EXHAUSTED &&
+        this.#sender.refused?.closed !== undefined;
+      if (isClosed) return refusal;
+      throw error;
+    }
   }
 
   async #upsert(calls: DataplaneCalls, pod: Attachment): Promise<void> {

@@ -14,10 +14,22 @@ import {
   DIRECTION,
   type PolicyChanges,
 } from "../policy/mod.ts";
+import { fitPolicy } from "./fit_policy.ts";
 import { PendingChanges, type PolicyPatch } from "./pending_changes.ts";
 import { unionPolicy } from "./union.ts";
 
 const log = getLogger("agent/policy");
+
+/** The dataplane has no room for our set. */
+export interface Refusal {
+  /** What it said. */
+  readonly why: string;
+  /**
+   * Identities whose rules are not in force, and nothing that these would allow. Undefined: not even for that there was
+   * room, and what was in force still is.
+   */
+  readonly closed: ReadonlySet<number> | undefined;
+}
 
 /**
  * Makes the dataplane's policy set equal to ours: by what has changed since it was, or by all of it when it is
@@ -30,6 +42,7 @@ export class PolicySender {
   /** The version under which the dataplane has our set; undefined: that is not known. */
   #base: bigint | undefined;
   #sending = false;
+  #refused: Refusal | undefined;
   #last: Promise<void> = Promise.resolve();
 
   /** @param desired the set as it is now; every change of it is noted, before or after */
@@ -40,6 +53,11 @@ export class PolicySender {
   /** Whether the dataplane has our set, as far as we know. */
   get upToDate(): boolean {
     return this.#base !== undefined && this.#pending.empty;
+  }
+
+  /** Why our set is not in force, and what is instead; undefined when it is, as far as we know. */
+  get refused(): Refusal | undefined {
+    return this.#refused;
   }
 
   /** Notes that our set has changed. */
@@ -53,16 +71,42 @@ export class PolicySender {
     this.#base = undefined;
   }
 
-  /** Makes the dataplane have our set. @throws {RpcError} then all of it is sent the next time */
+  /**
+   * Makes the dataplane have our set.
+   * @throws {RpcError} then all of it is sent the next time. RESOURCE_EXHAUSTED: there is no room for it; what it
+   *   would change is closed then, see {@linkcode fitPolicy}
+   */
   send(calls: DataplaneCalls): Promise<void> {
     return this.#exclusively(async (base) => {
-      if (await this.#patch(calls, base, () => this.#pending.takeAll())) return;
-      const desired = this.#desired();
-      this.#pending.clear();
-      await this.#replace(calls, desired);
-      // An empty patch says which version that is.
-      this.#base = (await calls.ext.patchPolicies({})).version;
+      try {
+        await this.#sendAll(calls, base);
+        this.#refused = undefined;
+      } catch (error) {
+        const { code, message } = toRpcError(error);
+        if (code === RpcCode.RESOURCE_EXHAUSTED) await this.#close(calls, message);
+        throw error;
+      }
     });
+  }
+
+  async #sendAll(calls: DataplaneCalls, base: bigint | undefined): Promise<void> {
+    if (await this.#patch(calls, base, () => this.#pending.takeAll())) return;
+    const desired = this.#desired();
+    this.#pending.clear();
+    await this.#replace(calls, desired);
+    // An empty patch says which version that is.
+    this.#base = (await calls.ext.patchPolicies({})).version;
+  }
+
+  async #close(calls: DataplaneCalls, why: string): Promise<void> {
+    const found = toDesired(await calls.ext.listPolicyEntries({}));
+    const { policy, closed } = fitPolicy(found, this.#desired());
+    if (this.#refused === undefined) {
+      log.error("no room for the policy", { why, closed: closed.size });
+    }
+    this.#refused = { why, closed: undefined };
+    await this.#replace(calls, policy);
+    this.#refused = { why, closed };
   }
 
   /**

@@ -7,6 +7,7 @@ import type { Enforcer } from "../enforce/enforcer.ts";
 import { allSettled } from "../enforce/settled.ts";
 import { type Attachment, attachmentId, type AttachmentKey } from "../state/mod.ts";
 import { KeyedLock } from "./keyed_lock.ts";
+import type { LaterAttach } from "./later_attach.ts";
 import type { PodNetwork } from "./network.ts";
 import type { PodRegistry } from "./registry.ts";
 import { type AddPodSpec, netnsIdentityIfThere } from "./requests.ts";
@@ -25,6 +26,8 @@ export interface PodControllerOptions {
   readonly enforcer: Enforcer;
   /** Host interfaces that the registry does not know. */
   readonly unknown: UnknownLinks;
+  /** Moves programs to TCX when nobody waits. */
+  readonly later: LaterAttach;
   /** MTU of a new pod, in bytes. */
   readonly podMtu: () => number;
 }
@@ -48,10 +51,10 @@ export class PodController {
    * @throws {RpcError | AddressError | NetlinkError | SysError}
    */
   add(spec: AddPodSpec): Promise<Attachment> {
-    return this.#lock.run(this.#lockKey(spec), async () => {
+    return this.#run(spec, async () => {
       const known = this.#options.registry.get(spec);
       if (known !== undefined) {
-        if (this.#isSame(known, spec)) return await this.#keep(known);
+        if (this.#isSame(known, spec)) return await this.#keep(known, spec.quickAttach);
         await this.#remove(known);
       }
       return await this.#create(spec);
@@ -64,7 +67,7 @@ export class PodController {
    */
   delete(key: AttachmentKey): Promise<boolean> {
     const { registry, unknown } = this.#options;
-    return this.#lock.run(this.#lockKey(key), async () => {
+    return this.#run(key, async () => {
       const removed = registry.get(key) === undefined && await unknown.remove(key);
       // It may have become known meanwhile.
       const known = registry.get(key);
@@ -105,7 +108,7 @@ export class PodController {
       if (known?.state !== "ready") return;
       // What #mend does not look at.
       if (network.isWhole(known)) network.repair(known);
-      if (link.connected) await this.#keep(known);
+      if (link.connected) await this.#keep(known, false);
       else await this.#mend(known);
     });
   }
@@ -138,6 +141,11 @@ export class PodController {
     }
   }
 
+  /** Runs a call when earlier ones for the same attachment are done. */
+  #run<T>(key: AttachmentKey, call: () => Promise<T>): Promise<T> {
+    return this.#options.later.during(() => this.#lock.run(this.#lockKey(key), call));
+  }
+
   /** One lock for all names of an attachment. */
   #lockKey(key: AttachmentKey): string {
     return attachmentId(this.#options.registry.get(key) ?? key);
@@ -150,15 +158,16 @@ export class PodController {
       (spec.requestedIp === undefined || spec.requestedIp.equals(known.ip));
   }
 
-  async #keep(known: Attachment): Promise<Attachment> {
+  async #keep(known: Attachment, quick: boolean): Promise<Attachment> {
     const pod = await this.#mend(known);
-    const { link, endpoints, network } = this.#options;
+    const { link, endpoints, network, later } = this.#options;
     await link.call(async (calls) => {
-      await attachPrograms(calls, pod.hostIfName);
+      await attachPrograms(calls, pod.hostIfName, quick);
       await endpoints.upsert(calls, endpoints.endpointOf(pod));
     });
     if (this.#closed.delete(attachmentId(pod))) network.activate(pod);
     await this.#untilRunning(pod);
+    if (quick) later.add(pod.hostIfName);
     return pod;
   }
 
@@ -186,7 +195,7 @@ export class PodController {
   }
 
   /** Another's interface in the pod is not ours to take away. */
-  #checkFree({ netns, netnsId, ifName }: AddPodSpec): void {
+  #checkFree({ netns, netnsId, ifName }: Omit<AddPodSpec, "quickAttach">): void {
     const { registry, network } = this.#options;
     if (!network.hasLink(netns, ifName)) return;
     const owner = registry.list().find((pod) => pod.netnsId === netnsId && pod.ifName === ifName);
@@ -196,8 +205,8 @@ export class PodController {
     throw failedPrecondition(`netns ${netns} has an interface ${ifName} already; ${remedy}`);
   }
 
-  async #create(spec: AddPodSpec): Promise<Attachment> {
-    const { registry, network, link, endpoints, enforcer } = this.#options;
+  async #create({ quickAttach, ...spec }: AddPodSpec): Promise<Attachment> {
+    const { registry, network, link, endpoints, enforcer, later } = this.#options;
     this.#checkFree(spec);
     await link.call(() => Promise.resolve());
     await using undo = new AsyncDisposableStack();
@@ -212,7 +221,7 @@ export class PodController {
     const hostIfindex = network.create(pod);
     await allSettled([
       enforcer.apply(),
-      link.call((calls) => attachPrograms(calls, pod.hostIfName)),
+      link.call((calls) => attachPrograms(calls, pod.hostIfName, quickAttach)),
     ]);
     undo.defer(() => link.callIfConnected((calls) => endpoints.remove(calls, pod.ip)));
     do {
@@ -225,6 +234,7 @@ export class PodController {
     pod = registry.update(pod, { state: "ready", hostIfindex });
     undo.move();
     await this.#untilRunning(pod);
+    if (quickAttach) later.add(pod.hostIfName);
     log.info("pod added", { ...podFields(pod), identity: registry.identityId(pod) });
     return pod;
   }
@@ -244,6 +254,7 @@ export class PodController {
     const { registry, network, endpoints, enforcer } = this.#options;
     const pod = registry.update(known, { state: "deleting" });
     this.#closed.delete(attachmentId(pod));
+    this.#options.later.forget(pod.hostIfName);
     await this.#tell(pod, (calls) => endpoints.remove(calls, pod.ip));
     await network.remove(pod);
     registry.remove(pod, true);

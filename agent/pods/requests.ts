@@ -16,6 +16,8 @@ export interface AddPodSpec extends AttachmentKey {
   readonly netnsId: string;
   readonly labels: Labels;
   readonly requestedIp: Ipv4 | undefined;
+  /** The datapath may come by a clsact filter, and move to TCX later. */
+  readonly quickAttach: boolean;
 }
 
 /** As the CNI specification has container ids. */
@@ -42,6 +44,7 @@ export function parseAddPod(request: AddPodRequest): AddPodSpec {
     netnsId: findNetns(request.netns),
     labels: request.labels,
     requestedIp: parseRequestedIps(request.requestedIps),
+    quickAttach: request.quickAttach,
   };
 }
 

@@ -1,4 +1,7 @@
 import { join } from "node:path";
+import { queryTcx } from "../../shared/ffi/bpf.ts";
+import { inNetns } from "../../shared/netns/mod.ts";
+import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNetns, NetnsLab } from "../../shared/testing/lab.ts";
 import { containerIdOf, LabNode } from "../../shared/testing/node.ts";
 import { type BenchContext, type Benchmark, type Mark, type Row, row } from "../lib/benchmark.ts";
@@ -75,6 +78,8 @@ async function ours(lab: NetnsLab, node: LabNode): Promise<Calls> {
     type: "novanet-cni",
     agentSocket: node.socket("cni.sock"),
     spoolDir: join(node.dir, "state", "spool"),
+    // As `novanet-cni install` writes it.
+    quickAttach: true,
   };
   const plugin = node.executable("novanet-cni");
   return new Calls(plugin, join(node.dir, "ours"), await addNamespaces(lab), config);
@@ -94,6 +99,20 @@ async function reference(lab: NetnsLab, node: LabNode): Promise<Calls> {
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** Waits until all pods' programs have moved to TCX, as those of pods that live for long have. */
+async function untilMoved(node: LabNode): Promise<void> {
+  using links = node.netns.rtnetlink();
+  const pods = links.linkList().filter(({ name }) => name.startsWith("nv"));
+  await eventually(
+    () => inNetns(node.netns.path, () => pods.every(({ index }) => isMoved(index))),
+    { timeoutMs: 60_000, intervalMs: 50, what: "programs that are attached by TCX" },
+  );
+}
+
+function isMoved(ifindex: number): boolean {
+  return (["ingress", "egress"] as const).every((hook) => queryTcx(ifindex, hook).length === 1);
 }
 
 async function run({ lab, rounds, note }: BenchContext): Promise<Row[]> {
@@ -116,6 +135,7 @@ async function run({ lab, rounds, note }: BenchContext): Promise<Row[]> {
     note(`round ${round + 1} of ${rounds}`);
     for (const together of [false, true]) {
       for (const command of [add, del]) {
+        if (command === del) await untilMoved(node);
         const all = Object.values(command);
         for (const { jobs, times } of round % 2 === 0 ? all : all.toReversed()) {
           if (together) times.together.push((await launch(jobs(PODS), PODS, inside)).allMs);
@@ -167,6 +187,6 @@ export const cni: Benchmark = {
   title: "CNI ADD and DEL",
   method:
     `The compiled plugin from fork to exit, beside the least that \`deno compile\` makes (console.log, same flags) and beside the reference plugins ptp and host-local (Go, Debian's package). Alone: ${ALONE} calls in each round, one after the other. ` +
-    "The agent and the dataplane are those of dist/, in a network namespace.",
+    "The agent and the dataplane are those of dist/, in a network namespace; the configuration is as `novanet-cni install` writes it. DEL is of pods whose programs have moved to TCX.",
   run,
 };

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { GetDataplaneStatusResponse } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Layout } from "../../shared/gen/abi.ts";
 import { BpfMap } from "../../shared/ffi/bpf.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { NetnsLab } from "../../shared/testing/lab.ts";
@@ -56,8 +57,12 @@ class FlowNode {
 
   async measure(source: FlowSource | undefined): Promise<Outcome> {
     using client = dataplaneClient(this.#node);
-    using connections = BpfMap.openPinned(join(this.#node.pinDir, "CONNTRACK_v1"));
-    clearConnections(connections);
+    {
+      using maps = new DisposableStack();
+      const pinned = (name: string) =>
+        maps.use(BpfMap.openPinned(join(this.#node.pinDir, `${name}_v${Layout.LAYOUT_VERSION}`)));
+      clearConnections(pinned);
+    }
     const socket = source === "agent" ? "novanet.sock" : "dataplane.sock";
     await using counter = source && new FlowCounter(source, this.#node.socket(socket));
     const before = await client.getDataplaneStatus({});

@@ -79,7 +79,7 @@ function measure(lab: PacketLab, { datapath, a, b }: World): Values {
     RETVAL_REDIRECT,
     lab.programNs(egress, established, { kind: "random", flows: MANY_FLOWS }, HOT_REPEATS),
   ));
-  clearConnections(datapath.map("CONNTRACK"));
+  clearConnections((name) => datapath.map(name));
   datapath.events();
   const sequence = { kind: "sequence", first: 0 } as const;
   values.fresh.push(expecting(
@@ -88,7 +88,7 @@ function measure(lab: PacketLab, { datapath, a, b }: World): Values {
   ));
   const events = datapath.events().length;
   if (events !== NEW_FLOWS) throw new Error(`${NEW_FLOWS} new flows gave ${events} events`);
-  clearConnections(datapath.map("CONNTRACK"));
+  clearConnections((name) => datapath.map(name));
   return values;
 }
 
@@ -126,7 +126,7 @@ function addManyRules(datapath: Datapath): void {
 }
 
 async function run({ lab: netnsLab, rounds, note }: BenchContext): Promise<Row[]> {
-  const sizes = { CONNTRACK: 1 << 20, POLICIES: 1 << 18 };
+  const sizes = { CONNTRACK: 3 << 18, CONNTRACK_MORE: 1 << 18, POLICIES: 1 << 18 };
   const few = netnsLab.own(await makeWorld(sizes));
   const many = netnsLab.own(await makeWorld(sizes));
   for (const { datapath } of [few, many]) {

@@ -42,7 +42,7 @@ SEC("tc")
 int empty(struct __sk_buff *skb)
 {
 	(void)skb;
-	return TC_ACT_OK;
+	return TC_ACT_UNSPEC;
 }
 
 SEC("tc")

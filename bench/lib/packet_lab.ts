@@ -103,11 +103,23 @@ function settings(frame: Uint8Array, order: FlowOrder): Uint8Array {
   return bytes;
 }
 
-/** Forgets all connections. @param map CONNTRACK */
-export function clearConnections(map: BpfMap): void {
-  for (;;) {
-    const { keys, count } = map.lookupBatch(undefined, 65_536);
-    if (count === 0) return;
-    map.deleteBatch(keys, count);
+const CLEARED_AT_ONCE = 65_536;
+
+/** Forgets all connections. @param map gives a map by its name in maps.h */
+export function clearConnections(map: (name: string) => BpfMap): void {
+  const slots = map("CONNTRACK");
+  const { maxEntries, valueSize } = slots.info();
+  const free = new Uint8Array(CLEARED_AT_ONCE * valueSize);
+  for (let first = 0; first < maxEntries; first += CLEARED_AT_ONCE) {
+    const count = Math.min(CLEARED_AT_ONCE, maxEntries - first);
+    const keys = Uint32Array.from({ length: count }, (_, index) => first + index);
+    slots.updateBatch(new Uint8Array(keys.buffer), free.subarray(0, count * valueSize), count);
   }
+  const more = map("CONNTRACK_MORE");
+  for (;;) {
+    const { keys, count } = more.lookupBatch(undefined, CLEARED_AT_ONCE);
+    if (count === 0) break;
+    more.deleteBatch(keys, count);
+  }
+  map("CONNTRACK_MORE_COUNT").update(new Uint8Array(4), new Uint8Array(8));
 }

@@ -48,7 +48,7 @@ static __always_inline int is_icmp_error(const struct packet *p)
 }
 
 /* Moves the TCP state on. Returns 1 when this direction shows a flag that it had not shown. */
-static __always_inline int conntrack_tcp(struct conntrack_value *entry, __u32 reply, __u8 flags)
+static __always_inline int conntrack_tcp(struct conntrack_entry *entry, __u32 reply, __u8 flags)
 {
 	__u8 seen = reply ? entry->tcp_flags[1] : entry->tcp_flags[0];
 	__u8 other = reply ? entry->tcp_flags[0] : entry->tcp_flags[1];
@@ -86,8 +86,8 @@ static __always_inline __u32 what_of(__u32 event_type, const struct packet *p)
 }
 
 /* Counts the packet on its entry and reports what is worth an event. */
-static __always_inline void conntrack_account(const struct datapath_state *state, struct conntrack_value *entry,
-					      const struct conntrack_key *key, const struct packet *p, __u32 reply,
+static __always_inline void conntrack_account(const struct datapath_state *state, struct conntrack_entry *entry,
+					      const struct packet *p, __u32 reply,
 					      __u32 bytes, __u32 packets, __u32 now)
 {
 	int news = 0;
@@ -111,7 +111,7 @@ static __always_inline void conntrack_account(const struct datapath_state *state
 	}
 	if (unlikely(news)) {
 		if (state->flow_level >= event_level(entry->flags))
-			report_flow(entry, key, reply, what_of(FLOW_EVENT_TYPE_UPDATE, p));
+			report_flow(entry, reply, what_of(FLOW_EVENT_TYPE_UPDATE, p));
 	} else if (unlikely((__s32)(now - entry->last_report) >= (__s32)state->flow_interval_jiffies)) {
 		entry->last_report = now;
 		if (state->flow_level < event_level(entry->flags))
@@ -120,19 +120,18 @@ static __always_inline void conntrack_account(const struct datapath_state *state
 		if (state->flow_level < FLOW_LEVEL_ALL && !((entry->packets[0] | entry->packets[1]) >> 31))
 			return;
 		if (entry->packets[0])
-			report_flow(entry, key, 0, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[0] << 8);
+			report_flow(entry, 0, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[0] << 8);
 		if (entry->packets[1])
-			report_flow(entry, key, 1, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[1] << 8);
+			report_flow(entry, 1, FLOW_EVENT_TYPE_UPDATE | (__u32)entry->tcp_flags[1] << 8);
 	}
 }
 
 /* How long an entry lives without a packet. A connection that one end has closed may still carry the other's data for
  * as long as it likes.
  */
-static __always_inline __u32 conntrack_timeout_class(const struct conntrack_key *key,
-						     const struct conntrack_value *entry)
+static __always_inline __u32 conntrack_timeout_class(const struct conntrack_entry *entry)
 {
-	switch (key->protocol) {
+	switch (entry->key.protocol) {
 	case IPPROTO_TCP:
 		if (entry->state < CONNTRACK_ESTABLISHED)
 			return TIMEOUT_TCP_SYN;

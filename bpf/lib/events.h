@@ -144,22 +144,22 @@ static __always_inline __u32 event_level(__u8 flags)
 /* One event for one direction (0 origin's, 1 reply's) of a conntrack entry; takes its counters.
  * what: event type | tcp flags << 8 | icmp type << 16 | icmp code << 24
  */
-__noinline int report_flow(struct conntrack_value *entry, const struct conntrack_key *key, __u32 reply, __u32 what)
+__noinline int report_flow(struct conntrack_entry *entry, __u32 reply, __u32 what)
 {
 	struct flow_event *event;
 	__u32 source_is_a;
 
-	if (!entry || !key)
+	if (!entry)
 		return 0;
 	event = reserve_event();
 	if (!event)
 		return 0; /* the counters stay for the next event */
 	source_is_a = !(entry->flags & CONNTRACK_ORIGIN_IS_A) == !!reply;
-	event->src_ip = source_is_a ? key->ip_a : key->ip_b;
-	event->dst_ip = source_is_a ? key->ip_b : key->ip_a;
-	event->src_port = source_is_a ? key->port_a : key->port_b;
-	event->dst_port = source_is_a ? key->port_b : key->port_a;
-	event->protocol = key->protocol;
+	event->src_ip = source_is_a ? entry->key.ip_a : entry->key.ip_b;
+	event->dst_ip = source_is_a ? entry->key.ip_b : entry->key.ip_a;
+	event->src_port = source_is_a ? entry->key.port_a : entry->key.port_b;
+	event->dst_port = source_is_a ? entry->key.port_b : entry->key.port_a;
+	event->protocol = entry->key.protocol;
 	event->src_identity = reply ? entry->identity[1] : entry->identity[0];
 	event->dst_identity = reply ? entry->identity[0] : entry->identity[1];
 	event->verdict = entry->flags & CONNTRACK_AUDITED ? POLICY_ACTION_AUDIT : POLICY_ACTION_ALLOW;
@@ -191,12 +191,11 @@ __noinline int report_flow(struct conntrack_value *entry, const struct conntrack
 }
 
 /* A flow is over. A direction in which nothing ever came has nothing to say. */
-static __always_inline void report_end(const struct datapath_state *state, const struct conntrack_key *key,
-				       struct conntrack_value *entry)
+static __always_inline void report_end(const struct datapath_state *state, struct conntrack_entry *entry)
 {
 	if (state->flow_level < event_level(entry->flags))
 		return;
-	report_flow(entry, key, 0, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8);
+	report_flow(entry, 0, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[0] << 8);
 	if (entry->flags & CONNTRACK_REPLY_SEEN)
-		report_flow(entry, key, 1, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[1] << 8);
+		report_flow(entry, 1, FLOW_EVENT_TYPE_END | (__u32)entry->tcp_flags[1] << 8);
 }

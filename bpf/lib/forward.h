@@ -11,6 +11,15 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
+/* To the host's stack. UNSPEC lets the programs and filters that come after ours on this hook judge too, OK does not. */
+static __always_inline int pass_on(const struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	__u32 *moving = bpf_map_lookup_elem(&HANDOVER, &zero);
+
+	return moving && unlikely(*moving == skb->ifindex) ? TC_ACT_OK : TC_ACT_UNSPEC;
+}
+
 /* Routes the packet as the node would: one hop off its TTL (which the caller has checked), new link addresses, then
  * straight into the pod.
  */
@@ -43,7 +52,7 @@ static __always_inline int forward_icmp_error(struct __sk_buff *skb, const struc
 	if (!far.identity)
 		return drop_passage(state, v, DROP_REASON_NO_ROUTE);
 	if (!far.ifindex)
-		return TC_ACT_UNSPEC;
+		return pass_on(skb);
 	pod = pod_of_iface(far.ifindex);
 	if (!pod || pod->ip != v->packet.dst_ip)
 		return drop_passage(state, v, DROP_REASON_NO_ROUTE);

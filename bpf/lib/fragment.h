@@ -23,6 +23,22 @@ static __always_inline struct fragment_key fragment_key_of(const struct packet *
 	return key;
 }
 
+static __always_inline __s32 *fragment_count(__u32 ifindex)
+{
+	__u32 slot = ifindex % POD_IFACE_SLOTS;
+
+	return bpf_map_lookup_elem(&FRAGMENT_COUNTS, &slot);
+}
+
+/* Forgets a datagram, which another CPU may do at the same time. */
+static __always_inline void fragment_forget(const struct fragment_key *key)
+{
+	__s32 *count = fragment_count(key->hook_ifindex);
+
+	if (!bpf_map_delete_elem(&FRAGMENTS, key) && count)
+		__sync_fetch_and_add(count, -1);
+}
+
 /* A later fragment: gives it the first one's ports. Returns 0 or a drop reason. */
 __noinline int fragment_follow(struct packet *p, __u32 ifindex, __u32 direction)
 {
@@ -44,7 +60,7 @@ __noinline int fragment_follow(struct packet *p, __u32 ifindex, __u32 direction)
 	p->icmp_type = seen->icmp_type;
 	p->icmp_code = seen->icmp_code;
 	if (p->last_fragment && p->fragment_offset == seen->next_offset) {
-		bpf_map_delete_elem(&FRAGMENTS, &key); /* the datagram is whole */
+		fragment_forget(&key); /* the datagram is whole */
 		return 0;
 	}
 	seen->next_offset = p->fragment_offset + p->fragment_bytes;
@@ -52,14 +68,32 @@ __noinline int fragment_follow(struct packet *p, __u32 ifindex, __u32 direction)
 	return 0;
 }
 
+/* Remembers a datagram, unless its interface has its share already. Returns 0 or -errno. */
+static __always_inline long fragment_remember(const struct datapath_state *state, const struct fragment_key *key,
+					      const struct fragment_value *fresh)
+{
+	__s32 *count = fragment_count(key->hook_ifindex);
+	long error = -ENOMEM;
+
+	if (!count)
+		return error;
+	/* Signed: a new layout begins to count at 0, whatever it took over. */
+	if (__sync_fetch_and_add(count, 1) < (__s32)state->fragment_quota)
+		error = bpf_map_update_elem(&FRAGMENTS, key, fresh, BPF_NOEXIST);
+	if (error)
+		__sync_fetch_and_add(count, -1);
+	return error;
+}
+
 /* A first fragment whose datagram was allowed. Returns 0 or a drop reason. */
-__noinline int fragment_begin(const struct packet *p, __u32 ifindex, __u32 direction)
+__noinline int fragment_begin(const struct datapath_state *state, const struct packet *p, __u32 ifindex,
+			      __u32 direction)
 {
 	struct fragment_value *seen, fresh = {};
 	struct fragment_key key;
 	long error;
 
-	if (!p)
+	if (!state || !p)
 		return DROP_REASON_INTERNAL_ERROR;
 	key = fragment_key_of(p, ifindex, (__u8)direction);
 	seen = bpf_map_lookup_elem(&FRAGMENTS, &key);
@@ -73,7 +107,7 @@ __noinline int fragment_begin(const struct packet *p, __u32 ifindex, __u32 direc
 	fresh.dst_port = p->dst_port;
 	fresh.icmp_type = p->icmp_type;
 	fresh.icmp_code = p->icmp_code;
-	error = bpf_map_update_elem(&FRAGMENTS, &key, &fresh, BPF_NOEXIST);
+	error = fragment_remember(state, &key, &fresh);
 	if (!error)
 		return 0;
 	if (error == -EEXIST)

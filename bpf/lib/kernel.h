@@ -35,10 +35,13 @@ enum {
 	BPF_F_MMAPABLE = 1024,
 };
 
-/* What bpf_map_update_elem answers, negated, against the wish of its flags. */
+/* Errors, negated: what bpf_map_update_elem answers against the wish of its flags, and our own functions. */
 enum {
 	ENOENT = 2,
+	ENOMEM = 12,
+	EBUSY = 16,
 	EEXIST = 17,
+	EINVAL = 22,
 };
 
 /* tc verdicts. UNSPEC hands the packet to the next program on the hook, so that other people's filters still run;
@@ -46,6 +49,7 @@ enum {
  */
 enum {
 	TC_ACT_UNSPEC = -1,
+	TC_ACT_OK = 0,
 	TC_ACT_SHOT = 2,
 };
 

@@ -5,7 +5,7 @@
  * A map is pinned as <pin dir>/<NAME>_v<LAYOUT_VERSION>.
  *
  * Who writes what. User space (the dataplane daemon) owns ENDPOINTS, POD_IFACES*, POLICIES, POLICY_SHAPES,
- * CIDR_IDENTITIES, CONFIG and DATAPATH_STATE; the programs only read them. The programs own CONNTRACK, FRAGMENTS,
+ * CIDR_IDENTITIES, CONFIG and DATAPATH_STATE; the programs only read them. The programs own CONNTRACK*, FRAGMENTS,
  * DROP_FLOWS, FLOW_EVENTS, DROP_COUNTERS and STATISTICS.
  *
  * How a policy set changes without a packet ever seeing half of it. Every versioned value (policy_value,
@@ -13,7 +13,8 @@
  * DATAPATH_STATE.policy_generation once per packet and sees, in every entry, the new version if that generation has
  * reached value.generation (signed difference >= 0), else the old one. User space stages a whole set with
  * generation = active + 1, in place (BPF_F_LOCK), then stores the new generation: one aligned 8-byte store, together
- * with evaluation_generation. Absent entries (POLICY_ABSENT) are deleted only after an RCU grace period, and
+ * with evaluation_generation. Before it writes values that are there already, it says so in policy_staging and waits for an
+ * RCU grace period: programs take the values' locks only then. Absent entries (POLICY_ABSENT) are deleted only after an RCU grace period, and
  * elements freed by that are reused only after another, because a preallocated hash gives a freed element to the
  * next insert at once while a reader may still hold it.
  */
@@ -26,7 +27,7 @@
  * more. A starting dataplane takes over the maps of older layouts member by member (dataplane/migration), which needs
  * no code here as long as members keep their names and what they mean.
  */
-enum layout { LAYOUT_VERSION = 1 };
+enum layout { LAYOUT_VERSION = 2 };
 
 /* ---- Endpoints ---- */
 
@@ -81,6 +82,16 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pod_iface_value);
 } POD_IFACES_MORE SEC(".maps");
+
+/* The interface whose program moves from a clsact filter to TCX, 0 for none: while both are there, the kernel runs TCX's first,
+ * and a packet that has passed it must not meet the filter too.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} HANDOVER SEC(".maps");
 
 /* ---- Policy ---- */
 
@@ -214,6 +225,11 @@ struct datapath_state {
 	struct policy_shape wildcard_shapes[3]; /* by direction: selected side 0; [0]: entries of direction both */
 	__u32 timeout_seconds[TIMEOUT_CLASSES];
 	__u32 hz; /* jiffies per second; 0 until measured */
+	__u32 policy_staging;	   /* values of POLICIES may be written in place: read them under their lock */
+	__u32 conntrack_groups;	   /* of CONNTRACK: its slots / CONNTRACK_WAYS */
+	__u32 fragment_quota;	   /* datagrams of one interface that FRAGMENTS holds at once */
+	__u32 pad_seed;
+	__u32 conntrack_seed[2];   /* so that nobody outside can choose connections that share a group */
 };
 
 struct {
@@ -227,7 +243,7 @@ struct {
 /* ---- Conntrack ---- */
 
 /* One entry serves both directions: the end with the smaller (address, port) is A. ICMP requests have their identifier
- * as the requester's port and 0 as the other's; protocols without ports have 0 and 0.
+ * as the requester's port and 0 as the other's; protocols without ports have 0 and 0. ip_a is never 0.
  */
 struct conntrack_key {
 	__u32 ip_a;
@@ -257,29 +273,60 @@ enum conntrack_flags {
 	CONNTRACK_AUDITED = CONNTRACK_EGRESS_AUDITED | CONNTRACK_INGRESS_AUDITED,
 };
 
-/* Exactly one cache line. Index 0 of a pair is the origin's side or direction, index 1 the reply's. */
-struct conntrack_value {
-	__u32 last_seen; /* low half of jiffies64 */
+/* Index 0 of a pair is the origin's side or direction, index 1 the reply's. The first cache line has all that an
+ * established packet needs; the members after it are read for events and decisions alone.
+ */
+struct conntrack_entry {
+	struct conntrack_key key;
+	__u32 last_seen;  /* low half of jiffies64 */
 	__u32 generation; /* datapath_state.evaluation_generation at the decision */
 	__u32 ifindex[2]; /* host veth of the pod at that end; 0: not a pod here */
-	__u32 identity[2];
-	__u32 rule_id[2]; /* [0] that allowed the egress, [1] the ingress */
 	__u64 bytes[2];	  /* since the last event of that direction */
 	__u32 packets[2];
 	__u32 last_report; /* low half of jiffies64 */
 	__u8 state;
 	__u8 flags;
 	__u8 tcp_flags[2]; /* seen so far in that direction */
+	__u32 identity[2];
+	__u32 rule_id[2]; /* [0] that allowed the egress, [1] the ingress */
 };
 
-_Static_assert(sizeof(struct conntrack_value) == 64, "one cache line");
+_Static_assert(__builtin_offsetof(struct conntrack_entry, identity) == 64, "one cache line");
 
+enum conntrack_group { CONNTRACK_WAYS = 4 }; /* slots of one group */
+
+struct conntrack_slot {
+	struct conntrack_entry entry; /* key.ip_a 0: free */
+	__u8 pad[48];
+};
+
+_Static_assert(sizeof(struct conntrack_slot) == 128, "two cache lines");
+
+/* A hash table of our own, in groups of CONNTRACK_WAYS slots: see conntrack_table.h. One access to memory finds a
+ * connection, where the kernel's hash needs three, and its entry is reached without a call.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 393216);
+	__type(key, __u32);
+	__type(value, struct conntrack_slot);
+} CONNTRACK SEC(".maps");
+
+/* Connections whose group was full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 524288);
+	__uint(max_entries, 131072);
 	__type(key, struct conntrack_key);
-	__type(value, struct conntrack_value);
-} CONNTRACK SEC(".maps");
+	__type(value, struct conntrack_entry);
+} CONNTRACK_MORE SEC(".maps");
+
+/* How many are in CONNTRACK_MORE, or about to be: while there is none it is not asked. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} CONNTRACK_MORE_COUNT SEC(".maps");
 
 /* The datagram that later fragments belong to. */
 struct fragment_key {
@@ -308,6 +355,16 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_value);
 } FRAGMENTS SEC(".maps");
+
+/* How many of them are of an interface, by its index modulo POD_IFACE_SLOTS: none may have more than
+ * datapath_state.fragment_quota, so that a pod that begins datagrams and ends none stops nobody but itself.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, POD_IFACE_SLOTS);
+	__type(key, __u32);
+	__type(value, __s32);
+} FRAGMENT_COUNTS SEC(".maps");
 
 /* ---- Observability ---- */
 
@@ -418,10 +475,17 @@ struct collect_args {
 	__u32 scan;		/* in: 0 reads the clocks only */
 };
 
-/* Context of the program merge_connection (SEC("syscall")). */
-struct merge_args {
-	struct conntrack_key key;
-	struct conntrack_value value;
+enum connection_operation {
+	CONNECTION_FIND = 0,  /* gives the connection of entry.key; -ENOENT */
+	CONNECTION_COPY = 1,  /* adds it, unless it is there: -EEXIST */
+	CONNECTION_MERGE = 2, /* adds it, or adds its counters to what is there */
+};
+
+/* Context of the program connection (SEC("syscall")). */
+struct connection_args {
+	struct conntrack_entry entry; /* in and out */
+	__u32 operation;	      /* in: enum connection_operation */
+	__u32 pad;
 };
 
 /* Types that user space reads though no map's key or value is of them: what stands here comes into the BTF, and so into
@@ -430,12 +494,14 @@ struct merge_args {
 struct {
 	struct flow_event flow_event;
 	struct collect_args collect_args;
-	struct merge_args merge_args;
+	struct connection_args connection_args;
+	enum connection_operation connection_operation;
 	enum layout layout;
 	enum policy_kind policy_kind;
 	enum policy_absent policy_absent;
 	enum timeout_class timeout_class;
 	enum flow_level flow_level;
+	enum conntrack_group conntrack_group;
 	enum conntrack_state conntrack_state;
 	enum conntrack_flags conntrack_flags;
 	enum statistic statistic;

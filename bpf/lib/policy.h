@@ -21,45 +21,55 @@ struct decision {
 	__u32 peer;
 	__u32 peer_cidr; /* 0: none */
 	__u32 policy_generation; /* read once per packet, so that both its decisions see one set */
+	__u32 staging;		 /* datapath_state.policy_staging */
 	__u16 port;
 	__u8 protocol;
 	__u8 direction; /* POLICY_DIRECTION_INGRESS or _EGRESS */
 	struct policy_shape selected_shape;
 	struct policy_shape wildcard_shape;
 	struct policy_shape both_shape;
+	/* of the entry looked at last */
+	__u32 found_action;
+	__u32 found_rule_id;
 	/* out */
 	__u32 rule_id;
 	__u32 action;
 };
 
-/* Reads the version in force. Under the lock, because user space writes values in place. */
-static __always_inline __u32 policy_lookup(const struct policy_key *key, __u32 generation, __u32 *rule_id)
+/* The version in force of a value that nobody writes meanwhile. */
+static __always_inline void read_version(const struct policy_value *value, struct decision *d)
+{
+	if ((__s32)(d->policy_generation - value->generation) >= 0) {
+		d->found_action = value->action[1];
+		d->found_rule_id = value->rule_id[1];
+	} else {
+		d->found_action = value->action[0];
+		d->found_rule_id = value->rule_id[0];
+	}
+}
+
+/* Fills d->found_action, POLICY_ABSENT when there is no entry, and d->found_rule_id. */
+static __always_inline void policy_lookup(const struct policy_key *key, struct decision *d)
 {
 	struct policy_value *value = bpf_map_lookup_elem(&POLICIES, key);
-	__u32 action, rule;
 
+	d->found_action = POLICY_ABSENT;
 	if (!value)
-		return POLICY_ABSENT;
-	bpf_spin_lock(&value->lock);
-	if ((__s32)(generation - value->generation) >= 0) {
-		action = value->action[1];
-		rule = value->rule_id[1];
-	} else {
-		action = value->action[0];
-		rule = value->rule_id[0];
+		return;
+	/* The lock costs more than all the rest: it is taken only while user space may write values in place. */
+	if (likely(!d->staging)) {
+		read_version(value, d);
+		return;
 	}
+	bpf_spin_lock(&value->lock);
+	read_version(value, d);
 	bpf_spin_unlock(&value->lock);
-	if (action != POLICY_ABSENT)
-		*rule_id = rule;
-	return action;
 }
 
 /* Tries one (selected, peer) pair in one direction value; deny beats what was found before at this specificity. */
 static __always_inline void try_pair(struct decision *d, struct policy_key *key, __u8 direction, __u32 selected,
 				     __u32 peer)
 {
-	__u32 action, rule = 0;
-
 	key->direction = direction;
 	if (d->direction == POLICY_DIRECTION_INGRESS) {
 		key->src_identity = peer;
@@ -68,11 +78,12 @@ static __always_inline void try_pair(struct decision *d, struct policy_key *key,
 		key->src_identity = selected;
 		key->dst_identity = peer;
 	}
-	action = policy_lookup(key, d->policy_generation, &rule);
-	if (action == POLICY_ABSENT || (d->action != POLICY_ABSENT && action != POLICY_ACTION_DENY))
+	policy_lookup(key, d);
+	if (d->found_action == POLICY_ABSENT ||
+	    (d->action != POLICY_ABSENT && d->found_action != POLICY_ACTION_DENY))
 		return;
-	d->action = action;
-	d->rule_id = rule;
+	d->action = d->found_action;
+	d->rule_id = d->found_rule_id;
 }
 
 /* All pairs of one level for one protocol and port prefix: level 2 names both identities, 1 one, 0 none. */
@@ -212,7 +223,9 @@ static __noinline void decide(const struct datapath_state *state, struct decisio
 		isolation.dst_identity = d->selected;
 	else
 		isolation.src_identity = d->selected;
-	d->action = policy_lookup(&isolation, d->policy_generation, &d->rule_id);
+	policy_lookup(&isolation, d);
+	d->action = d->found_action;
+	d->rule_id = d->found_rule_id;
 	if (d->action != POLICY_ABSENT)
 		return;
 	d->action = state->default_deny ? POLICY_ACTION_DENY : POLICY_ACTION_ALLOW;

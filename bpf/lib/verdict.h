@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conntrack.h"
+#include "conntrack_table.h"
 #include "endpoint.h"
 #include "events.h"
 #include "policy.h"
@@ -59,7 +60,7 @@ static __always_inline int is_special_address(__u32 ip)
 }
 
 /* One decision of a flow; returns 0 or the drop reason, with the rule in v. */
-static __noinline int judge(const struct datapath_state *state, struct passage *v, struct conntrack_value *entry,
+static __noinline int judge(const struct datapath_state *state, struct passage *v, struct conntrack_entry *entry,
 			    __u32 direction)
 {
 	struct decision d = {};
@@ -69,6 +70,7 @@ static __noinline int judge(const struct datapath_state *state, struct passage *
 
 	d.direction = (__u8)direction;
 	d.policy_generation = v->policy_generation;
+	d.staging = state->policy_staging;
 	d.protocol = v->key.protocol;
 	if (has_ports(d.protocol))
 		d.port = origin_is_a ? v->key.port_b : v->key.port_a;
@@ -106,7 +108,7 @@ static __noinline int judge(const struct datapath_state *state, struct passage *
 /* Makes both decisions of the flow that v belongs to, as far as its ends are pods here, into `entry`, whose
  * identity and ifindex are filled. Returns 0 or the drop reason.
  */
-__noinline int judge_flow(const struct datapath_state *state, struct passage *v, struct conntrack_value *entry)
+__noinline int judge_flow(const struct datapath_state *state, struct passage *v, struct conntrack_entry *entry)
 {
 	int reason;
 
@@ -129,7 +131,7 @@ __noinline int judge_flow(const struct datapath_state *state, struct passage *v,
 	return 0;
 }
 
-static __always_inline void set_ends(struct passage *v, struct conntrack_value *entry)
+static __always_inline void set_ends(struct passage *v, struct conntrack_entry *entry)
 {
 	/* The pod is the origin when it sends in the origin's direction or receives in the reply's. */
 	__u32 pod_is_origin = (v->hook == POLICY_DIRECTION_EGRESS) == !v->reply;
@@ -206,10 +208,9 @@ static __always_inline int find_ends(struct __sk_buff *skb, const struct datapat
  * packets tell: its answers are judged by what is remembered, and leave the entry to be judged with the next of these.
  */
 __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
-			    struct conntrack_value *entry)
+			    struct conntrack_entry *entry)
 {
-	struct conntrack_value fresh = {};
-	struct conntrack_key conntrack_key; /* report_flow takes none that is part of something else */
+	struct conntrack_entry fresh = {};
 	__u32 pod_is_origin, was_audited, remembered = 0;
 	struct far_end far;
 	int reason;
@@ -245,38 +246,32 @@ __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *
 	entry->flags = (entry->flags & ~CONNTRACK_AUDITED) | (fresh.flags & CONNTRACK_AUDITED);
 	entry->generation = fresh.generation;
 	if ((fresh.flags & CONNTRACK_AUDITED) && !was_audited && state->flow_level >= FLOW_LEVEL_DROPS) {
-		conntrack_key = v->key;
-		report_flow(entry, &conntrack_key, v->reply, what_of(FLOW_EVENT_TYPE_UPDATE, &v->packet));
+		report_flow(entry, v->reply, what_of(FLOW_EVENT_TYPE_UPDATE, &v->packet));
 	}
 	return 0;
 }
 
 /* Puts the entry of a new flow in the place of `old`, if there is one, whose flow is over. Returns 0 or -errno. */
-static __always_inline long store_flow(const struct datapath_state *state, const struct conntrack_key *key,
-				       const struct conntrack_value *fresh, struct conntrack_value *old)
+static __always_inline long store_flow(const struct datapath_state *state, const struct conntrack_entry *fresh,
+				       struct conntrack_entry *old)
 {
-	long error = -ENOENT;
-
 	if (old) {
-		report_end(state, key, old);
-		error = bpf_map_update_elem(&CONNTRACK, key, fresh, BPF_EXIST);
+		report_end(state, old);
+		copy_connection(old, fresh);
+		/* Unless it was freed at this moment. */
+		if (same_key(&old->key, &fresh->key))
+			return 0;
 	}
-	if (error != -ENOENT)
-		return error;
-	error = bpf_map_update_elem(&CONNTRACK, key, fresh, BPF_NOEXIST);
-	if (!error)
-		count(STATISTIC_CONNTRACK_CREATED);
-	return error;
+	return conntrack_insert(state, fresh);
 }
 
 /* A packet for which no entry vouches (`old` is one under its key) begins a flow, if policy lets it. Returns 0 or the
  * drop reason.
  */
 __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
-			 struct conntrack_value *old)
+			 struct conntrack_entry *old)
 {
-	struct conntrack_value fresh = {}, *entry;
-	struct conntrack_key key; /* Linux 6.1 takes no other memory than the stack for a map's key */
+	struct conntrack_entry fresh = {}, *entry;
 	const struct packet *p;
 	long error;
 	int reason;
@@ -284,7 +279,6 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	if (!state || !v)
 		return DROP_REASON_INTERNAL_ERROR;
 	p = &v->packet;
-	key = v->key;
 	if (only_answers(p))
 		return DROP_REASON_CONNTRACK_INVALID;
 	v->reply = 0;
@@ -307,7 +301,8 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	fresh.bytes[0] = v->bytes;
 	fresh.packets[0] = v->packets;
 	fresh.tcp_flags[0] = p->tcp_flags & TCP_REPORTED;
-	error = store_flow(state, &key, &fresh, old);
+	fresh.key = v->key;
+	error = store_flow(state, &fresh, old);
 	if (error == -EEXIST)
 		return 0; /* another CPU opened it with another packet at this moment; this one is not counted */
 	if (error) {
@@ -316,16 +311,16 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	}
 	if (state->flow_level < event_level(fresh.flags))
 		return 0;
-	entry = bpf_map_lookup_elem(&CONNTRACK, &key); /* the stored counters are those that the event takes */
+	entry = conntrack_find(state, &v->key); /* the stored counters are those that the event takes */
 	if (entry)
-		report_flow(entry, &key, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
+		report_flow(entry, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
 	return 0;
 }
 
 /* Whether `entry` vouches for this packet at this hook, leaving its generation aside. What opens a flow is never a
  * reply, and meets a closing connection as a new one on the same ports.
  */
-static __always_inline int entry_covers(const struct conntrack_value *entry, const struct passage *v)
+static __always_inline int entry_covers(const struct conntrack_entry *entry, const struct passage *v)
 {
 	__u32 pod_is_origin = (v->hook == POLICY_DIRECTION_EGRESS) == !v->reply;
 	__u32 pod_ifindex = pod_is_origin ? entry->ifindex[0] : entry->ifindex[1];
@@ -333,21 +328,22 @@ static __always_inline int entry_covers(const struct conntrack_value *entry, con
 
 	if (unlikely(opens_flow(&v->packet) && (v->reply || entry->state >= CONNTRACK_FIN_WAIT)))
 		return 0;
-	return pod_ifindex == v->hook_ifindex && (entry->flags & need);
+	/* And still is the one that was found. */
+	return pod_ifindex == v->hook_ifindex && (entry->flags & need) && key_head(&entry->key) == key_head(&v->key);
 }
 
 /* An ICMP error belongs to the flow whose packet it quotes. Returns 0 or a drop reason. */
-__noinline int judge_icmp_error(struct __sk_buff *skb, const struct passage *v)
+__noinline int judge_icmp_error(struct __sk_buff *skb, const struct datapath_state *state, const struct passage *v)
 {
 	const struct packet *outer;
 	struct packet inner = {};
 	struct conntrack_key key = {};
-	struct conntrack_value *entry;
+	struct conntrack_entry *entry;
 	struct iphdr ip;
 	__u8 ports[8];
 	__u32 offset, source_is_a, origin_is_a, reply, pod_end, pod_ip;
 
-	if (!v)
+	if (!state || !v)
 		return DROP_REASON_INTERNAL_ERROR;
 	outer = &v->packet;
 	offset = outer->l4_offset + 8;
@@ -373,7 +369,7 @@ __noinline int judge_icmp_error(struct __sk_buff *skb, const struct passage *v)
 	if (inner.src_ip != outer->dst_ip || (v->hook == POLICY_DIRECTION_EGRESS && inner.dst_ip != pod_ip))
 		return DROP_REASON_ICMP_UNRELATED;
 	source_is_a = conntrack_key_of(&inner, &key);
-	entry = bpf_map_lookup_elem(&CONNTRACK, &key);
+	entry = conntrack_find(state, &key);
 	/* One that policy has not yet judged anew waits for its flow's next packet, which brings the error again. */
 	if (!entry || entry->generation != v->evaluation_generation)
 		return DROP_REASON_ICMP_UNRELATED;

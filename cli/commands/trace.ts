@@ -158,16 +158,15 @@ const DELIVERIES: Readonly<Record<TraceDelivery, string>> = {
   [TraceDelivery.DROPPED]: "",
   [TraceDelivery.POD]: "into the pod",
   [TraceDelivery.NODE]: "to the node",
-  [TraceDelivery.ROUTED]: "on by the node's stack",
+  [TraceDelivery.ROUTED]: "routed on by the node",
   [TraceDelivery.UNSEEN]: "not through NovaNet",
 };
 
-/** Such as `DENY POLICY_DENIED by shop/web:ingress[default-deny]`. */
+/** Such as `DENY POLICY_DENIED by shop/web:ingress[default-deny]` or `ALLOW by node, into the pod`. */
 function verdictText(verdict: TraceVerdict): string {
   const { dropReason, rule, ruleId, delivery } = verdict;
-  const reason = dropReason === DropReason.NONE
-    ? DELIVERIES[delivery]
-    : labels.dropReasonLabel(dropReason);
+  const reason = dropReason === DropReason.NONE ? "" : ` ${labels.dropReasonLabel(dropReason)}`;
   const by = ruleId === 0 ? "" : ` by ${rule || `rule ${ruleId}`}`;
-  return `${labels.verdictLabel(verdict.verdict)} ${reason}${by}`.trim();
+  const where = DELIVERIES[delivery] === "" ? "" : `, ${DELIVERIES[delivery]}`;
+  return `${labels.verdictLabel(verdict.verdict)}${reason}${by}${where}`;
 }

@@ -5,16 +5,14 @@ import type {
 } from "../../shared/gen/novanet/ext/v1/pod_flows_pb.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { hasPorts, labelsLabel, protocolLabel } from "../labels.ts";
-import { rfc3339 } from "../time.ts";
 import { isNameable } from "./network_policy.ts";
 
-const NANOSECONDS = 1_000_000n;
 /** Denied and other flows that are named one by one; of more only the number is told. */
 const MOST_NAMED = 20;
 
 /** What a person must know of a suggested policy: since when, for whom, what is not in it. One sentence each. */
 export function notes(pod: string, answer: GetPodFlowsResponse): string[] {
-  const since = rfc3339(answer.sinceUnixMs * NANOSECONDS);
+  const since = new Date(Number(answer.sinceUnixMs)).toISOString();
   return [
     `Allows the flows of pod ${pod} that were seen since ${since}, and no others.`,
     ...selectionNotes(answer),

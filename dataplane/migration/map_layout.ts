@@ -13,7 +13,7 @@ export interface MapLayout {
   readonly key: Shape | undefined;
   /** Of a ring buffer: its records. */
   readonly value: Shape | undefined;
-  /** Of an array; other maps are sized by flags. */
+  /** Of an array that has one size; other maps are sized by flags. */
   readonly slots: number | undefined;
 }
 
@@ -43,7 +43,7 @@ export class MapLayouts {
       flags: spec.flags,
       key: shape("key"),
       value: shape("value") ?? recordOf(this.#object, spec.name),
-      slots: slotsOf(spec.type, spec.maxEntries),
+      slots: slotsOf(spec.name, spec.type, spec.maxEntries),
     };
   }
 
@@ -63,7 +63,7 @@ export class MapLayouts {
       flags,
       key: shape(btf?.keyTypeId ?? 0),
       value: shape(btf?.valueTypeId ?? 0) ?? this.#pinnedRecord(name, neighbours),
-      slots: slotsOf(type, maxEntries),
+      slots: slotsOf(name, type, maxEntries),
     };
   }
 
@@ -106,6 +106,7 @@ function recordOf(types: Btf, map: string): Shape | undefined {
   return struct === undefined || typeId < 0 ? undefined : shapeOf(types, typeId);
 }
 
-function slotsOf(type: number, maxEntries: number): number | undefined {
-  return type === MapType.ARRAY || type === MapType.PERCPU_ARRAY ? maxEntries : undefined;
+function slotsOf(name: string, type: number, maxEntries: number): number | undefined {
+  const isArray = type === MapType.ARRAY || type === MapType.PERCPU_ARRAY;
+  return isArray && name !== "CONNTRACK" ? maxEntries : undefined;
 }

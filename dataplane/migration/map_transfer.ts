@@ -35,8 +35,16 @@ export interface TransferCount {
   readonly refused: number;
 }
 
-/** Takes one element as the old programs left it into the new map. @throws SysError E2BIG when that is full */
-export type Merge = (key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>) => void;
+/** The elements of one map of an older layout, and the way that they take. */
+export interface Transfer extends Disposable {
+  /** Of the map. */
+  readonly name: string;
+  readonly role: Role;
+  /** Copies all elements. @throws SysError */
+  fill(flag: typeof BPF_ANY | typeof BPF_NOEXIST): TransferCount;
+  /** Brings what the old programs did since `fill`, once none of them runs any more. @throws SysError */
+  drain(): TransferCount;
+}
 
 /** Elements in the new layout. */
 interface Elements {
@@ -55,17 +63,15 @@ const PER_CPU: ReadonlySet<number> = new Set([
 const ARRAYS: ReadonlySet<number> = new Set([MapType.ARRAY, MapType.PERCPU_ARRAY]);
 
 /** From one map to another. Owns the old map's descriptor. */
-export class MapTransfer implements Disposable {
+export class MapTransfer implements Transfer {
   readonly name: string;
   readonly role: Role;
   readonly #from: LaidOutMap;
   readonly #to: LaidOutMap;
   readonly #key: Converter;
   readonly #value: Converter;
-  readonly #copiedValue: Converter;
 
   /**
-   * @param omit Members that `fill` leaves 0, for `drain` to bring.
    * @throws MigrationError when a member has no place in the new layout
    */
   constructor(
@@ -73,7 +79,6 @@ export class MapTransfer implements Disposable {
     role: Role,
     from: LaidOutMap,
     to: LaidOutMap,
-    omit: ReadonlySet<string> = new Set(),
   ) {
     this.name = name;
     this.role = role;
@@ -92,7 +97,6 @@ export class MapTransfer implements Disposable {
     try {
       this.#key = converter(oldKey, key, { isKey: true });
       this.#value = converter(oldValue, value);
-      this.#copiedValue = converter(oldValue, value, { omit });
     } catch (error) {
       if (!(error instanceof ConversionError)) throw error;
       throw new MigrationError(from.path, error.message, { cause: error });
@@ -108,10 +112,10 @@ export class MapTransfer implements Disposable {
   fill(flag: typeof BPF_ANY | typeof BPF_NOEXIST): TransferCount {
     let moved = 0;
     let refused = 0;
-    for (const elements of this.#elements(this.#copiedValue)) {
+    for (const elements of this.#elements()) {
       const room = flag === BPF_ANY && BATCHED.has(this.#to.layout.type)
         ? this.#writeBatch(elements)
-        : this.#writeEach(elements, (key, value) => this.#to.map.update(key, value, flag));
+        : this.#writeEach(elements, flag);
       moved += room;
       refused += elements.count - room;
     }
@@ -119,19 +123,16 @@ export class MapTransfer implements Disposable {
   }
 
   /**
-   * Brings what the old programs did since `fill`, once none of them runs any more, and empties the old map: a
-   * process that dies in between leaves what has not been brought.
+   * Adds the elements that the old programs made since `fill`, once none of them runs any more, and empties the old
+   * map: a process that dies in between leaves what has not been brought.
    *
-   * @param merge Default: adds elements that the new map has not.
    * @throws SysError
    */
-  drain(
-    merge: Merge = (key, value) => this.#to.map.update(key, value, BPF_NOEXIST),
-  ): TransferCount {
+  drain(): TransferCount {
     let moved = 0;
     let refused = 0;
-    for (const elements of this.#elements(this.#value)) {
-      const room = this.#writeEach(elements, merge);
+    for (const elements of this.#elements()) {
+      const room = this.#writeEach(elements, BPF_NOEXIST);
       moved += room;
       refused += elements.count - room;
       this.#from.map.deleteBatch(elements.oldKeys, elements.count);
@@ -148,16 +149,17 @@ export class MapTransfer implements Disposable {
     return count;
   }
 
-  #writeEach({ keys, values, count }: Elements, write: Merge): number {
+  #writeEach({ keys, values, count }: Elements, flag: number): number {
     const keySize = keys.length / count;
     const valueSize = values.length / count;
     const mayRefuse = this.role === "live";
     let room = 0;
     for (let i = 0; i < count; i++) {
       try {
-        write(
+        this.#to.map.update(
           keys.subarray(i * keySize, (i + 1) * keySize),
           values.subarray(i * valueSize, (i + 1) * valueSize),
+          flag,
         );
         room++;
       } catch (error) {
@@ -168,7 +170,7 @@ export class MapTransfer implements Disposable {
     return room;
   }
 
-  *#elements(convertValue: Converter): Generator<Elements & { oldKeys: Uint8Array }> {
+  *#elements(): Generator<Elements & { oldKeys: Uint8Array }> {
     const [old, target] = [this.#from.map, this.#to.map];
     const copies = PER_CPU.has(this.#to.layout.type) ? possibleCpus() : 1;
     const [oldKeySize, keySize] = [old.info().keySize, target.info().keySize];
@@ -186,7 +188,7 @@ export class MapTransfer implements Disposable {
         this.#key(oldKeys, i * oldKeySize, keyView, count * keySize);
         for (let copy = 0; copy < copies; copy++) {
           const [at, to] = [i * old.valueBytes, count * target.valueBytes];
-          convertValue(oldValues, at + copy * oldStride, valueView, to + copy * stride);
+          this.#value(oldValues, at + copy * oldStride, valueView, to + copy * stride);
         }
         count++;
       }

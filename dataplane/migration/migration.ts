@@ -14,14 +14,12 @@
  * @module
  */
 
-import { BPF_ANY, BPF_NOEXIST, type BpfProgram } from "../../shared/ffi/bpf.ts";
-import { SysError } from "../../shared/ffi/errno.ts";
+import { BPF_ANY, BPF_NOEXIST } from "../../shared/ffi/bpf.ts";
 import { exists, mkdir, rmdir, unlink } from "../../shared/ffi/files.ts";
-import { MergeArgsLayout } from "../../shared/gen/abi.ts";
 import { getLogger } from "../../shared/log.ts";
 import { gracePeriod } from "../maps/grace_period.ts";
 import { LAYOUT_VERSION, listPins, sealPath } from "../programs/pins.ts";
-import type { MapTransfer, Merge, TransferCount } from "./map_transfer.ts";
+import type { Transfer, TransferCount } from "./map_transfer.ts";
 
 const log = getLogger("dataplane/migration");
 
@@ -31,9 +29,7 @@ export interface MigrationOptions {
   /** Whether an earlier process sealed the new version already. */
   readonly sealed: boolean;
   /** Newest first. */
-  readonly transfers: readonly MapTransfer[];
-  /** `merge_connection`; stays the caller's. */
-  readonly merge: BpfProgram;
+  readonly transfers: readonly Transfer[];
 }
 
 /** The steps from older maps to those of this program. Owns the transfers. */
@@ -54,9 +50,12 @@ export class Migration implements Disposable {
   /** Step 2. @throws SysError */
   seal(): void {
     const { pinDir } = this.#options;
+    const begun = new Set<string>();
     for (const transfer of this.#of("live")) {
-      // Entries of newer tables stand; and those that a process before this one copied may be in use.
-      report("copied", transfer, transfer.fill(BPF_NOEXIST));
+      // What is from a newer table stands, and so does what a process before this one copied: it may be in use.
+      const isEmpty = !this.#options.sealed && !begun.has(transfer.name);
+      begun.add(transfer.name);
+      report("copied", transfer, transfer.fill(isEmpty ? BPF_ANY : BPF_NOEXIST));
     }
     if (this.#options.sealed) return;
     for (const transfer of this.#of("counters")) transfer.fill(BPF_ANY);
@@ -67,9 +66,7 @@ export class Migration implements Disposable {
   async finish(): Promise<void> {
     await gracePeriod();
     for (const transfer of this.#of("live")) {
-      const { name } = transfer;
-      const merge = name === "CONNTRACK" ? this.#mergeConnection() : undefined;
-      report("brought over", transfer, transfer.drain(merge));
+      report("brought over", transfer, transfer.drain());
     }
     removeOlder(this.#options.pinDir);
   }
@@ -78,21 +75,8 @@ export class Migration implements Disposable {
     for (const transfer of this.#options.transfers) transfer[Symbol.dispose]();
   }
 
-  #of(role: MapTransfer["role"]): MapTransfer[] {
+  #of(role: Transfer["role"]): Transfer[] {
     return this.#options.transfers.filter((transfer) => transfer.role === role);
-  }
-
-  /** In the kernel, because the programs count in the same entry at the same time. */
-  #mergeConnection(): Merge {
-    const { merge } = this.#options;
-    const { key, value, size } = MergeArgsLayout;
-    const ctxIn = new Uint8Array(size);
-    return (keyBytes, valueBytes) => {
-      ctxIn.set(keyBytes, key);
-      ctxIn.set(valueBytes, value);
-      const error = merge.testRun({ ctxIn }).retval | 0;
-      if (error !== 0) throw new SysError("merge of a connection", -error);
-    };
   }
 }
 
@@ -116,7 +100,7 @@ function removeOlder(pinDir: string): void {
   });
 }
 
-function report(what: string, { name }: MapTransfer, { moved, refused }: TransferCount): void {
+function report(what: string, { name }: Transfer, { moved, refused }: TransferCount): void {
   log.info(what, { map: name, entries: moved });
   if (refused > 0) log.warn("entries found no room in the new map", { map: name, refused });
 }

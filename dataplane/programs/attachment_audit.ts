@@ -4,7 +4,7 @@ import { detachClsact } from "../../shared/ffi/bpf.ts";
 import type { Fault } from "../../shared/doctor/fault.ts";
 import { ifIndextoname } from "../../shared/ffi/sys.ts";
 import { isErrno } from "../../shared/ffi/errno.ts";
-import { type Attachments, DIRECTIONS } from "./attachments.ts";
+import { type Attachments, type Direction, DIRECTIONS } from "./attachments.ts";
 import { openLink, queryFilter } from "./hooks.ts";
 import { linkPin, pinnedProgramIds } from "./pins.ts";
 import { unlink } from "../../shared/ffi/files.ts";
@@ -52,6 +52,10 @@ function missingPrograms({ attachments, wanted }: AttachmentAudit): Fault[] {
 /** A dataplane that ran with the other way to attach leaves its own on hooks. */
 function doubledPrograms({ attachments, pinDir, interfaces }: AttachmentAudit): Fault[] {
   const ours = pinnedProgramIds(pinDir);
+  const hasLink = (ifindex: number, direction: Direction) => {
+    using link = openLink(linkPin(pinDir, ifindex, direction));
+    return link?.info().ifindex === ifindex;
+  };
   return interfaces.flatMap((ifindex) => {
     const name = nameOf(ifindex);
     if (name === undefined) return [];
@@ -66,15 +70,14 @@ function doubledPrograms({ attachments, pinDir, interfaces }: AttachmentAudit): 
       });
       if (attachments.mode === "tcx") {
         const id = queryFilter(ifindex, direction);
-        if (id === undefined || !ours.has(id)) return [];
+        // A new pod's program comes by a filter first, and moves to TCX when nobody waits.
+        if (id === undefined || !ours.has(id) || !hasLink(ifindex, direction)) return [];
         return [
           fault("clsact", () => void detachClsact(ifindex, direction, { removeQdisc: true })),
         ];
       }
-      const path = linkPin(pinDir, ifindex, direction);
-      using link = openLink(path);
-      if (link === undefined || link.info().ifindex !== ifindex) return [];
-      return [fault("tcx", () => detachPinned(path))];
+      if (!hasLink(ifindex, direction)) return [];
+      return [fault("tcx", () => detachPinned(linkPin(pinDir, ifindex, direction)))];
     });
   });
 }

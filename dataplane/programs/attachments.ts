@@ -13,6 +13,7 @@ import { unlink } from "../../shared/ffi/files.ts";
 import { ifIndextoname, ifNametoindex } from "../../shared/ffi/sys.ts";
 import { RpcCode } from "../../shared/rpc/errors.ts";
 import { SerialQueue } from "../queue/serial_queue.ts";
+import type { HandoverMap } from "../maps/handover.ts";
 import { openLink, queryFilter } from "./hooks.ts";
 import { linkPin, listPins, pinnedProgramIds } from "./pins.ts";
 
@@ -51,6 +52,8 @@ export interface AttachmentsOptions {
   readonly mode: AttachMode;
   /** The program of each hook; they stay the caller's. */
   readonly programs: Readonly<Record<Direction, BpfProgram>>;
+  /** Says which interface's program moves from a filter to TCX. */
+  readonly handover: HandoverMap;
   /** All interfaces of the network namespace, by index. */
   readonly interfaces: () => number[];
 }
@@ -60,6 +63,8 @@ export class Attachments {
   readonly #options: AttachmentsOptions;
   /** The kernel takes one change at a time, and milliseconds for each. */
   readonly #queue = new SerialQueue(MOST_QUEUED);
+  /** With TCX: interfaces that may have filters of ours, which are to move. */
+  readonly #filtered = new Set<number>();
 
   constructor(options: AttachmentsOptions) {
     this.#options = options;
@@ -82,6 +87,7 @@ export class Attachments {
    * @throws SysError
    */
   async adopt(): Promise<number> {
+    if (this.mode === "tcx") this.#adoptFilters();
     const attachments = this.list();
     for (const { ifindex, direction, programId } of attachments) {
       const program = this.#options.programs[direction];
@@ -93,14 +99,15 @@ export class Attachments {
   /**
    * Puts the hook's program on an interface, unless it is there.
    *
+   * @param quick Do not wait for TCX, which takes a grace period of RCU: a clsact filter will do until the next call.
    * @throws InterfaceNotFoundError, QueueFullError, SysError
    */
-  async attach(interfaceName: string, direction: Direction): Promise<void> {
+  async attach(interfaceName: string, direction: Direction, quick = false): Promise<void> {
     await this.#queue.run(async () => {
       const ifindex = ifindexOf(interfaceName);
       if (ifindex === undefined) throw new InterfaceNotFoundError(interfaceName);
       try {
-        await this.#put(ifindex, direction);
+        await this.#put(ifindex, direction, quick);
       } catch (error) {
         if (!isErrno(error, "ENODEV")) throw error;
         throw new InterfaceNotFoundError(interfaceName, { cause: error });
@@ -127,7 +134,24 @@ export class Attachments {
 
   /** What is attached now. Pins of interfaces that are gone are removed. @throws SysError */
   list(): Attachment[] {
-    return this.mode === "clsact" ? this.#listFilters() : this.#listLinks();
+    if (this.mode === "clsact") return this.#listFilters(this.#options.interfaces());
+    return [...this.#listLinks(), ...this.#listFilters(this.#filtered)];
+  }
+
+  /** Whether a program of ours is on one hook; unlike list(), it keeps nobody waiting. @throws SysError */
+  async isAttached(ifindex: number, direction: Direction): Promise<boolean> {
+    const { pinDir } = this.#options;
+    if (this.mode === "clsact") {
+      const programId = queryFilter(ifindex, direction);
+      return programId !== undefined && pinnedProgramIds(pinDir).has(programId);
+    }
+    if (this.#hasFilter(ifindex, direction)) return true;
+    try {
+      return (await TcxLink.pinnedInfo(linkPin(pinDir, ifindex, direction))).ifindex === ifindex;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return false;
+      throw error;
+    }
   }
 
   /** Removes the pins of interfaces that are gone, after all changes that were asked for. @throws QueueFullError, SysError */
@@ -140,25 +164,72 @@ export class Attachments {
     if (this.mode === "tcx") this.#listLinks();
   }
 
-  async #put(ifindex: number, direction: Direction): Promise<void> {
+  async #put(ifindex: number, direction: Direction, quick = false): Promise<void> {
     const program = this.#options.programs[direction];
-    if (this.mode === "clsact") {
-      if (queryClsact(ifindex, direction) !== program.info().id) {
-        attachClsact(program, ifindex, direction);
-      }
-      return;
-    }
+    if (this.mode === "clsact") return this.#putFilter(ifindex, direction);
     const path = linkPin(this.#options.pinDir, ifindex, direction);
     using pinned = openLink(path);
     const info = pinned?.info();
     if (pinned !== undefined && info?.ifindex === ifindex) {
+      if (this.#hasFilter(ifindex, direction)) this.#dropFilter(ifindex, direction);
       if (info.progId !== program.info().id) pinned.update(program);
       return;
     }
     // The pin's interface has gone, and another one got its index.
     unlink(path);
+    if (quick) {
+      this.#filtered.add(ifindex);
+      return this.#putFilter(ifindex, direction);
+    }
+    if (this.#hasFilter(ifindex, direction)) return await this.#move(ifindex, direction);
     using link = await TcxLink.attachAsync(program, ifindex, direction);
     link.pin(path);
+  }
+
+  #putFilter(ifindex: number, direction: Direction): void {
+    const program = this.#options.programs[direction];
+    if (queryClsact(ifindex, direction) !== program.info().id) {
+      attachClsact(program, ifindex, direction);
+    }
+  }
+
+  /** Whether a filter with a program of ours is on a hook that should have it by TCX. */
+  #hasFilter(ifindex: number, direction: Direction): boolean {
+    if (!this.#filtered.has(ifindex)) return false;
+    const programId = queryFilter(ifindex, direction);
+    return programId !== undefined && pinnedProgramIds(this.#options.pinDir).has(programId);
+  }
+
+  /** From the filter to TCX: each packet meets the program once, at the one or at the other. */
+  async #move(ifindex: number, direction: Direction): Promise<void> {
+    const { programs, handover, pinDir } = this.#options;
+    handover.begin(ifindex);
+    try {
+      using link = await TcxLink.attachAsync(programs[direction], ifindex, direction);
+      link.pin(linkPin(pinDir, ifindex, direction));
+      this.#dropFilter(ifindex, direction);
+    } finally {
+      handover.end();
+    }
+  }
+
+  #dropFilter(ifindex: number, direction: Direction): void {
+    detachClsact(ifindex, direction, { removeQdisc: true });
+    if (!DIRECTIONS.some((direction) => this.#hasFilter(ifindex, direction))) {
+      this.#filtered.delete(ifindex);
+    }
+  }
+
+  /** Filters that an earlier dataplane left: those that TCX has replaced go, the others wait for their turn. */
+  #adoptFilters(): void {
+    const links = new Set(
+      this.#listLinks().map(({ ifindex, direction }) => `${ifindex} ${direction}`),
+    );
+    for (const { ifindex, direction } of this.#listFilters(this.#options.interfaces())) {
+      if (!links.has(`${ifindex} ${direction}`)) this.#filtered.add(ifindex);
+      else detachClsact(ifindex, direction, { removeQdisc: true });
+    }
+    this.#options.handover.end();
   }
 
   async #take(ifindex: number, direction: Direction): Promise<boolean> {
@@ -166,6 +237,10 @@ export class Attachments {
       const programId = queryFilter(ifindex, direction);
       return programId !== undefined && pinnedProgramIds(this.#options.pinDir).has(programId) &&
         detachClsact(ifindex, direction, { removeQdisc: true });
+    }
+    if (this.#hasFilter(ifindex, direction)) {
+      this.#dropFilter(ifindex, direction);
+      return true;
     }
     const path = linkPin(this.#options.pinDir, ifindex, direction);
     using link = openLink(path);
@@ -189,19 +264,24 @@ export class Attachments {
         continue;
       }
       // Without a name it went away just now, or lives in another network namespace: its program stays.
-      const interfaceName = nameOf(ifindex) ?? "";
+      const interfaceName = interfaceNameOf(ifindex) ?? "";
       attachments.push({ interfaceName, ifindex, direction: attach, programId: progId });
     }
     return attachments;
   }
 
-  #listFilters(): Attachment[] {
+  #listFilters(interfaces: Iterable<number>): Attachment[] {
+    const candidates = [...interfaces];
+    if (candidates.length === 0) return [];
     const attachments: Attachment[] = [];
     // Another dataplane in this namespace has programs of its own.
     const ours = pinnedProgramIds(this.#options.pinDir);
-    for (const ifindex of this.#options.interfaces()) {
-      const interfaceName = nameOf(ifindex);
-      if (interfaceName === undefined) continue;
+    for (const ifindex of candidates) {
+      const interfaceName = interfaceNameOf(ifindex);
+      if (interfaceName === undefined) {
+        this.#filtered.delete(ifindex);
+        continue;
+      }
       for (const direction of DIRECTIONS) {
         const programId = queryFilter(ifindex, direction);
         if (programId === undefined || !ours.has(programId)) continue;
@@ -221,7 +301,8 @@ function ifindexOf(interfaceName: string): number | undefined {
   }
 }
 
-function nameOf(ifindex: number): string | undefined {
+/** The name of an interface; undefined when it is gone. @throws SysError */
+export function interfaceNameOf(ifindex: number): string | undefined {
   try {
     return ifIndextoname(ifindex);
   } catch (error) {

@@ -9,6 +9,7 @@ import {
 } from "../../shared/ffi/bpf.ts";
 import { ifNametoindex } from "../../shared/ffi/sys.ts";
 import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import { HandoverMap } from "../maps/handover.ts";
 import { openTestObjects } from "../testing/kernel.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
 import { Attachments, type AttachMode, InterfaceNotFoundError } from "./attachments.ts";
@@ -47,6 +48,7 @@ function attachmentsOf(
     pinDir: bpffs.path,
     mode,
     programs: { ingress: objects.program("pod_egress"), egress: objects.program("pod_ingress") },
+    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => links.linkList().map(({ index }) => index),
   });
 }
@@ -110,6 +112,7 @@ for (const mode of ["tcx", "clsact"] as const) {
           ingress: objects.program("pod_ingress"),
           egress: objects.program("pod_egress"),
         },
+        handover: new HandoverMap(objects.map("HANDOVER")),
         interfaces: () => links.linkList().map(({ index }) => index),
       });
       await swapped.attach(NAME, "ingress");
@@ -158,5 +161,61 @@ Deno.test("clsact: filters with programs of another dataplane are not ours", asy
     using program = BpfProgram.byId(other.program("pod_egress").info().id);
     assert.equal(program.name, "pod_egress");
     detachClsact(ifindex, "ingress", { removeQdisc: true });
+  });
+});
+
+const filters = (ifindex: number) =>
+  (["ingress", "egress"] as const).map((direction) => countClsactFilters(ifindex, direction));
+const tcxPrograms = (ifindex: number) =>
+  (["ingress", "egress"] as const).map((direction) => queryTcx(ifindex, direction).length);
+
+Deno.test("tcx, quick: a filter at once, which moves to TCX at the next call", async () => {
+  await withInterface("tcx", async (attachments, { links }) => {
+    const ifindex = ifNametoindex(NAME);
+    for (const direction of ["ingress", "egress"] as const) {
+      await attachments.attach(NAME, direction, true);
+      await attachments.attach(NAME, direction, true);
+    }
+    assert.deepEqual([filters(ifindex), tcxPrograms(ifindex)], [[1, 1], [0, 0]]);
+    assert.equal(attachments.list().length, 2);
+    await attachments.attach(NAME, "ingress");
+    assert.deepEqual([filters(ifindex), tcxPrograms(ifindex)], [[0, 1], [1, 0]]);
+    assert.equal(attachments.list().length, 2);
+    await attachments.attach(NAME, "egress");
+    assert.deepEqual(tcxPrograms(ifindex), [1, 1]);
+    assert.deepEqual(links.qdiscList(ifindex), []);
+    await attachments.attach(NAME, "ingress", true);
+    assert.deepEqual(tcxPrograms(ifindex), [1, 1], "what has TCX keeps it");
+    assert.equal(attachments.list().length, 2);
+  });
+});
+
+Deno.test("tcx, quick: filters are taken off, forgotten, and found again by the next dataplane", async () => {
+  await withInterface("tcx", async (attachments, { objects, links, bpffs }) => {
+    const ifindex = ifNametoindex(NAME);
+    await attachments.attach(NAME, "ingress", true);
+    await attachments.attach(NAME, "egress", true);
+    assert.equal(await attachments.detach(NAME, "egress"), true);
+    const next = attachmentsOf("tcx", objects, links, bpffs);
+    assert.equal(await next.adopt(), 1);
+    assert.deepEqual([filters(ifindex), tcxPrograms(ifindex)], [[1, 0], [0, 0]]);
+    await next.attach(NAME, "ingress");
+    assert.deepEqual(tcxPrograms(ifindex), [1, 0]);
+    links.linkDelete(NAME);
+    assert.deepEqual(next.list(), []);
+  });
+});
+
+Deno.test("tcx, quick: a dataplane that dies between TCX and filter leaves what the next one finishes", async () => {
+  await withInterface("tcx", async (attachments, { objects, links, bpffs }) => {
+    const ifindex = ifNametoindex(NAME);
+    await attachments.attach(NAME, "ingress");
+    attachClsact(objects.program("pod_egress"), ifindex, "ingress");
+    new HandoverMap(objects.map("HANDOVER")).begin(ifindex);
+    const next = attachmentsOf("tcx", objects, links, bpffs);
+    assert.equal(await next.adopt(), 1);
+    assert.deepEqual(tcxPrograms(ifindex), [1, 0]);
+    assert.deepEqual(links.qdiscList(ifindex), []);
+    assert.deepEqual(objects.map("HANDOVER").lookup(new Uint8Array(4)), new Uint8Array(4));
   });
 });

@@ -4,11 +4,12 @@ import { BpfMap, BpfObject, BpfProgram, type MapSpec, MapType } from "../../shar
 import { isErrno } from "../../shared/ffi/errno.ts";
 import { unlink } from "../../shared/ffi/files.ts";
 import { getLogger } from "../../shared/log.ts";
-import { sortLayouts } from "../migration/layouts.ts";
-import { layoutText, MapLayouts } from "../migration/map_layout.ts";
+import { type Layouts, sortLayouts } from "../migration/layouts.ts";
+import { MapLayouts } from "../migration/map_layout.ts";
 import { Migration, removeScratch } from "../migration/migration.ts";
 import { OlderMaps } from "../migration/older_maps.ts";
 import type { Sizes } from "../sizes.ts";
+import { fitState } from "./fit_state.ts";
 import {
   LAYOUT_VERSION,
   listPins,
@@ -17,6 +18,7 @@ import {
   type ProgramName,
   programPin,
 } from "./pins.ts";
+import { checkLayouts, openPinnedMap, wantedEntries } from "./pinned_maps.ts";
 
 const log = getLogger("dataplane/load");
 
@@ -25,16 +27,6 @@ const KERNEL_NAME_LENGTH = 15;
 
 /** What an older map held must find room in the new one. */
 const SIZED: ReadonlySet<number> = new Set([MapType.HASH, MapType.LRU_HASH, MapType.LPM_TRIE]);
-
-/** A pinned map is not what this program needs. */
-export class PinMismatchError extends Error {
-  override readonly name = "PinMismatchError";
-
-  /** @param found Shape of the pinned map. @param wanted Shape that the object has. */
-  constructor(readonly path: string, readonly found: string, readonly wanted: string) {
-    super(`${path} is a map of ${found}, not of ${wanted}: remove it with --cleanup`);
-  }
-}
 
 /** The object file has no such map, or map of the kernel objects. */
 export class MissingMapError extends Error {
@@ -105,7 +97,7 @@ export class KernelObjects implements Disposable {
     checkLayouts(pinDir, mapLayouts, specs, maps);
     using older = new OlderMaps(pinDir, mapLayouts, layouts);
     for (const spec of specs) {
-      const shared = maps.has(spec.name) ? undefined : older.share(spec);
+      const shared = maps.has(spec.name) ? undefined : older.share(spec, specs);
       if (shared !== undefined) maps.set(spec.name, stack.use(shared));
     }
     const programs = adopted ??
@@ -115,12 +107,17 @@ export class KernelObjects implements Disposable {
         new Migration({
           pinDir,
           sealed: layouts.truth === LAYOUT_VERSION,
-          transfers: older.transfers(specs, maps),
-          merge: programs.merge_connection,
+          transfers: undoing(
+            pinDir,
+            layouts,
+            objectHash,
+            () => older.transfers(specs, maps, programs.connection),
+          ),
         }),
       )
       : undefined;
     migration?.fillOwned();
+    fitState(maps);
     stack.move();
     return new KernelObjects(maps, programs, objectHash, adopted !== undefined, migration);
   }
@@ -165,6 +162,25 @@ export class KernelObjects implements Disposable {
   }
 }
 
+/** Takes away what was pinned for a migration that cannot be made. */
+function undoing<T>(
+  pinDir: string,
+  { truth }: Layouts,
+  objectHash: string,
+  attempt: () => T,
+): T {
+  try {
+    return attempt();
+  } catch (error) {
+    if (truth === LAYOUT_VERSION) throw error;
+    const { maps, programs } = listPins(pinDir);
+    const begun = maps.filter(({ version }) => version === LAYOUT_VERSION);
+    const loaded = programs.filter((pin) => pin.objectHash === objectHash);
+    for (const { file } of [...begun, ...loaded]) unlink(`${pinDir}/${file}`);
+    throw error;
+  }
+}
+
 /** Removes pins of programs of other builds: call it when no link uses them any more. */
 export function removeOldPrograms(pinDir: string, objectHash: string): void {
   for (const pin of listPins(pinDir).programs) {
@@ -175,75 +191,6 @@ export function removeOldPrograms(pinDir: string, objectHash: string): void {
 async function hashOf(elf: Uint8Array): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(elf));
   return new Uint8Array(digest, 0, 4).toHex();
-}
-
-/** Entries that a map gets when it is made, where a flag says so. */
-function wantedEntries(map: string, sizes: Sizes): number | undefined {
-  switch (map) {
-    case "CONNTRACK":
-      return sizes.conntrackMax;
-    case "ENDPOINTS":
-      return sizes.endpointMax;
-    case "FRAGMENTS":
-      return sizes.fragmentMax;
-    case "FLOW_EVENTS":
-      return sizes.flowRingBytes;
-    case "POLICY_SHAPES":
-      return sizes.policyMax;
-    // While sets change, keys of the old and of the new one stand side by side.
-    case "POLICIES":
-    case "CIDR_IDENTITIES":
-      return sizes.policyMax * 2;
-    default:
-      return undefined;
-  }
-}
-
-function openPinnedMap(pinDir: string, spec: MapSpec, wanted: number): BpfMap | undefined {
-  const path = mapPin(pinDir, spec.name);
-  let map: BpfMap;
-  try {
-    map = BpfMap.openPinned(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
-  const info = map.info();
-  if (shapeText(info) !== shapeText(spec)) {
-    map.close();
-    throw new PinMismatchError(path, shapeText(info), shapeText(spec));
-  }
-  if (info.maxEntries !== wanted) {
-    log.warn("a pinned map keeps its size; --cleanup and a new start would change it", {
-      map: spec.name,
-      entries: info.maxEntries,
-      wanted,
-    });
-  }
-  return map;
-}
-
-function shapeText({ type, keySize, valueSize, flags }: Omit<MapSpec, "name">): string {
-  return `type ${type}, key ${keySize}, value ${valueSize} bytes, flags ${flags}`;
-}
-
-/** Two builds that call different layouts by the same version would misread each other's elements. */
-function checkLayouts(
-  pinDir: string,
-  layouts: MapLayouts,
-  specs: readonly MapSpec[],
-  maps: ReadonlyMap<string, BpfMap>,
-): void {
-  for (const spec of specs) {
-    const map = maps.get(spec.name);
-    if (map === undefined) continue;
-    const found = layouts.ofPinned(spec.name, map, maps.values());
-    // Without type information there is nothing to compare but the sizes, which are right.
-    if (found.value === undefined) continue;
-    const [foundText, wantedText] = [layoutText(found), layoutText(layouts.ofObject(spec))];
-    if (foundText === wantedText) continue;
-    throw new PinMismatchError(mapPin(pinDir, spec.name), foundText, wantedText);
-  }
 }
 
 /** The pinned programs of this build, unless one is missing or uses other maps than those pinned now. */
@@ -292,7 +239,9 @@ interface LoadArguments {
 }
 
 function load(args: LoadArguments): Record<ProgramName, BpfProgram> {
-  const { object, pinDir, objectHash, specs, maps, older, sizes, stack } = args;
+  const { object, pinDir, objectHash, specs, maps, older, stack } = args;
+  const connections = older.entries("CONNTRACK") + older.entries("CONNTRACK_MORE");
+  const sizes = { ...args.sizes, conntrackMax: Math.max(args.sizes.conntrackMax, connections) };
   for (const { name, maxEntries, type } of specs) {
     const pinned = maps.get(name);
     const wanted = wantedEntries(name, sizes) ?? maxEntries;

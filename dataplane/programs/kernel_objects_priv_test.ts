@@ -3,14 +3,12 @@ import { BpfMap, MapType } from "../../shared/ffi/bpf.ts";
 import { readAsset } from "../../shared/ffi/assets.ts";
 import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import { Attachments } from "./attachments.ts";
+import { HandoverMap } from "../maps/handover.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
+import { Connections } from "../maps/connections.ts";
 import { PrivateBpffs } from "../testing/private_bpffs.ts";
-import {
-  KernelObjects,
-  MissingMapError,
-  PinMismatchError,
-  removeOldPrograms,
-} from "./kernel_objects.ts";
+import { KernelObjects, MissingMapError, removeOldPrograms } from "./kernel_objects.ts";
+import { PinMismatchError } from "./pinned_maps.ts";
 import { listPins, mapPin, PROGRAM_NAMES, programPin } from "./pins.ts";
 
 const MAP_NAMES = ["CONNTRACK", "CONFIG", "DATAPATH_STATE", "ENDPOINTS", "FLOW_EVENTS", "POLICIES"];
@@ -20,6 +18,10 @@ function ids(objects: KernelObjects): Record<string, number> {
     ...MAP_NAMES.map((name) => [name, objects.map(name).info().id] as const),
     ...PROGRAM_NAMES.map((name) => [name, objects.program(name).info().id] as const),
   ]);
+}
+
+function connectionCapacity(objects: KernelObjects): number {
+  return new Connections((name) => objects.map(name), objects.program("connection")).capacity;
 }
 
 Deno.test("what is pinned is adopted: the same maps and programs, no load", async () => {
@@ -33,14 +35,14 @@ Deno.test("what is pinned is adopted: the same maps and programs, no load", asyn
   using second = await openTestObjects(bpffs, { conntrackMax: 2048 });
   assert.equal(second.adopted, true);
   assert.deepEqual(ids(second), before);
-  assert.equal(second.map("CONNTRACK").info().maxEntries, SMALL.conntrackMax, "sizes stay");
+  assert.equal(connectionCapacity(second), SMALL.conntrackMax, "sizes stay");
 });
 
 Deno.test("sizes are those asked for; policy maps hold two sets", async () => {
   using bpffs = new PrivateBpffs();
   using objects = await openTestObjects(bpffs, { conntrackMax: 2048, flowRingBytes: 131_072 });
   const size = (map: string) => objects.map(map).info().maxEntries;
-  assert.equal(size("CONNTRACK"), 2048);
+  assert.equal(connectionCapacity(objects), 2048);
   assert.equal(size("FLOW_EVENTS"), 131_072);
   assert.equal(size("ENDPOINTS"), SMALL.endpointMax);
   assert.equal(size("FRAGMENTS"), SMALL.fragmentMax);
@@ -91,7 +93,7 @@ Deno.test("a pinned map of another shape is refused, and named", async () => {
   await assert.rejects(
     openTestObjects(bpffs),
     (error) =>
-      error instanceof PinMismatchError && error.path.endsWith("/POLICIES_v1") &&
+      error instanceof PinMismatchError && error.path === mapPin(bpffs.path, "POLICIES") &&
       /key 4.*key 16/.test(error.message),
   );
 });
@@ -127,6 +129,7 @@ function attachmentsOf(objects: KernelObjects, bpffs: PrivateBpffs): Attachments
     pinDir: bpffs.path,
     mode: "tcx",
     programs: { ingress: objects.program("pod_egress"), egress: objects.program("pod_ingress") },
+    handover: new HandoverMap(objects.map("HANDOVER")),
     interfaces: () => [],
   });
 }

@@ -12,7 +12,7 @@ export const PROGRAM_NAMES = [
   "pod_egress",
   "pod_ingress",
   "collect_garbage",
-  "merge_connection",
+  "connection",
 ] as const;
 
 /** One of {@linkcode PROGRAM_NAMES}. */

@@ -1,7 +1,8 @@
 /**
  * The policy in the kernel: sets that take force at once, whatever dies in between.
  *
- * A change goes through four steps. Stage: every changed key gets its old and its new version, the new
+ * A change goes through five steps. Announce: unless only keys are added, packets are told to read values under
+ * their locks, and those that began before that are waited for. Stage: every changed key gets its old and its new version, the new
  * one to hold from the next generation on. Flip: one store makes that generation the active one. Settle,
  * when no packet can look at the old set any more: absent keys are deleted. Wait once more, because the
  * next insert may be given the memory of a deleted key that a packet still holds.
@@ -225,6 +226,8 @@ export class PolicyStore {
       const cidrsBefore = this.#cidrs.size;
       const cidrChanges = this.#planCidrs(planned.cidrs);
       if (changes.count === 0 && cidrChanges.length === 0) return NO_CHANGE;
+      // A value comes into the map whole; only one that is there already is written in place.
+      if (changes.count > added) await this.#announce();
       this.#stage(changes, cidrChanges, Math.max(cidrsBefore, this.#cidrs.size));
       this.#maps.state.flip();
       this.#consistent = true;
@@ -281,6 +284,14 @@ export class PolicyStore {
     this.#writeShapes(grown);
   }
 
+  /** Packets read values under their locks from here on. */
+  async #announce(): Promise<void> {
+    const { state } = this.#maps;
+    if (state.value.policyStaging !== 0) return;
+    state.write({ policyStaging: 1 });
+    await gracePeriod();
+  }
+
   /** Cleans up behind the last change, so that the next one may be staged. */
   async #settle(): Promise<void> {
     if (this.#unsettled !== undefined) {
@@ -298,6 +309,13 @@ export class PolicyStore {
       await gracePeriod();
       this.#freed = false;
     }
+    this.#endAnnouncement();
+  }
+
+  /** Takes `#announce` back, unless another change comes at once. */
+  #endAnnouncement(): void {
+    const { state } = this.#maps;
+    if (this.#underWay === 0 && state.value.policyStaging !== 0) state.write({ policyStaging: 0 });
   }
 
   #deleteEntries(changes: PolicyChanges): void {
@@ -344,6 +362,8 @@ export class PolicyStore {
   async #recover(): Promise<void> {
     this.#consistent = false;
     this.#unsettled = undefined;
+    // As announced, and what packets read of the last change that was put in force is not overwritten either.
+    this.#maps.state.write({ policyStaging: 1 });
     await gracePeriod();
     const repaired = this.#recoverPolicies() + this.#recoverCidrs();
     if (repaired > 0) {
@@ -358,6 +378,7 @@ export class PolicyStore {
     await gracePeriod();
     this.#freed = false;
     this.#consistent = true;
+    this.#endAnnouncement();
   }
 
   #recoverPolicies(): number {

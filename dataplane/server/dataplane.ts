@@ -3,6 +3,7 @@
 import type { FlowPump } from "../flows/flow_pump.ts";
 import type { PodNames, RuleNames } from "../flows/names.ts";
 import type { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
+import type { Connections } from "../maps/connections.ts";
 import type { Counters } from "../maps/counters.ts";
 import type { Attachments } from "../programs/attachments.ts";
 import type { KernelObjects } from "../programs/kernel_objects.ts";
@@ -13,6 +14,7 @@ import type { PolicyStore } from "../reconcile/policy_store.ts";
 /** The parts of a running dataplane. */
 export interface Dataplane {
   readonly objects: KernelObjects;
+  readonly connections: Connections;
   readonly endpoints: EndpointStore;
   readonly policies: PolicyStore;
   readonly config: ConfigStore;

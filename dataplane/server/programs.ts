@@ -20,10 +20,11 @@ interface HookRequest {
 /** The handlers of AttachProgram and DetachProgram. */
 export function programHandlers({ attachments }: Dataplane): ServiceImpl<typeof DataplaneControl> {
   return {
-    async attachProgram(request: HookRequest) {
+    async attachProgram(request: HookRequest & { readonly quick: boolean }) {
       const { interfaceName, direction } = parseHook(request);
-      await attachments.attach(interfaceName, direction);
-      log.debug("attached", { interface: interfaceName, direction });
+      const { quick } = request;
+      await attachments.attach(interfaceName, direction, quick);
+      log.debug("attached", { interface: interfaceName, direction, quick });
       return {};
     },
     async detachProgram(request: HookRequest) {

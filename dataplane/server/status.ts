@@ -24,7 +24,8 @@ export function statusHandlers(dataplane: Dataplane): ServiceImpl<typeof Datapla
 }
 
 function readStatus(dataplane: Dataplane): Status {
-  const { objects, endpoints, policies, config, attachments, flows, drops, statistics } = dataplane;
+  const { connections, endpoints, policies, config, attachments, flows, drops, statistics } =
+    dataplane;
   const conntrackCount = countConnections(dataplane);
   return {
     endpointCount: endpoints.size,
@@ -48,7 +49,7 @@ function readStatus(dataplane: Dataplane): Status {
     policyGeneration: BigInt(policies.generation),
     version: VERSION,
     layoutVersion: LAYOUT_VERSION,
-    conntrackMax: objects.map("CONNTRACK").info().maxEntries,
+    conntrackMax: connections.capacity,
   };
 }
 
@@ -59,8 +60,8 @@ function countConnections({ statistics }: Dataplane): number {
   return Math.max(0, Number(created - removed));
 }
 
-function mapUsage(dataplane: Dataplane, connections: number): MapUsage[] {
-  const { objects, endpoints, policies } = dataplane;
+function mapUsage(dataplane: Dataplane, connectionCount: number): MapUsage[] {
+  const { objects, connections, endpoints, policies } = dataplane;
   const usage = (name: string, entries: number, maxEntries?: number): MapUsage => ({
     name,
     entries: BigInt(entries),
@@ -68,7 +69,7 @@ function mapUsage(dataplane: Dataplane, connections: number): MapUsage[] {
   });
   return [
     usage("CIDR_IDENTITIES", policies.cidrs.size, policies.cidrCapacity),
-    usage("CONNTRACK", connections),
+    usage("CONNTRACK", connectionCount, connections.capacity),
     usage("ENDPOINTS", endpoints.size),
     usage("FRAGMENTS", countEntries(objects.map("FRAGMENTS"))),
     usage("POLICIES", policies.table.size, policies.capacity),

@@ -6,11 +6,11 @@ import type {
   TracePacketRequest,
   TracePacketResponseSchema,
 } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
-import { Statistic } from "../../shared/gen/abi.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { ipProtocolName } from "../../shared/net/ip_protocol.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
+import { interfaceNameOf } from "../programs/attachments.ts";
 import { connectionState } from "../trace/describe.ts";
 import { KernelView } from "../trace/kernel_view.ts";
 import { findLiving } from "../trace/living.ts";
@@ -31,8 +31,10 @@ export function traceHandlers(dataplane: Dataplane): ServiceImpl<typeof Dataplan
 
 async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise<Response> {
   const packet = checkPacket(request);
-  const view = new KernelView((name) => dataplane.objects.map(name));
-  const facts = hookFacts(dataplane);
+  const map = (name: string) => dataplane.objects.map(name);
+  const { connections } = dataplane;
+  const facts = await hookFacts(dataplane, new KernelView(map, connections), packet);
+  const view = new KernelView(map, connections);
   const trail = new Trail(view, facts, packet);
   const verdict = named(dataplane, follow(trail));
   const { policyGeneration, evaluationGeneration } = view.state;
@@ -41,11 +43,11 @@ async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise
   return {
     steps: trail.steps.map((step) => named<Step>(dataplane, step)),
     verdict,
-    connections: living.told.map(({ srcPort, connection: { value } }) => ({
+    connections: living.told.map(({ srcPort, connection }) => ({
       srcPort,
-      state: connectionState(value.state),
-      generation: value.generation,
-      current: value.generation === evaluationGeneration,
+      state: connectionState(connection.state),
+      generation: connection.generation,
+      current: connection.generation === evaluationGeneration,
       verdict: named(dataplane, follow(new Trail(view, facts, { ...packet, srcPort }))),
     })),
     connectionCount: living.count,
@@ -54,21 +56,24 @@ async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise
   };
 }
 
-function hookFacts({ attachments, objects, statistics }: Dataplane): HookFacts {
-  const hooks = attachments.list();
-  const room = () => {
-    const created = statistics.read(Statistic.STATISTIC_CONNTRACK_CREATED);
-    const removed = statistics.read(Statistic.STATISTIC_CONNTRACK_REMOVED);
-    return created - removed < BigInt(objects.map("CONNTRACK").info().maxEntries);
-  };
+/** What the kernel says of the hooks that the packet may pass. */
+async function hookFacts(
+  { attachments, connections }: Dataplane,
+  view: KernelView,
+  { srcIp, dstIp }: TracedPacket,
+): Promise<HookFacts> {
+  const [source, destination] = [srcIp, dstIp].map((ip) => view.endpoint(ip)?.ifindex ?? 0);
+  const isAttached = async (ifindex = 0, direction: "ingress" | "egress") =>
+    ifindex !== 0 && await attachments.isAttached(ifindex, direction);
+  // What the pod sends comes in at the host's end.
+  const [leaves, enters] = await Promise.all([
+    isAttached(source, "ingress"),
+    isAttached(destination, "egress"),
+  ]);
   return {
-    attached: (ifindex, hook) => {
-      // What the pod sends comes in at the host's end.
-      const direction = hook === PolicyDirection.EGRESS ? "ingress" : "egress";
-      return hooks.some((one) => one.ifindex === ifindex && one.direction === direction);
-    },
-    interfaceName: (ifindex) => hooks.find((one) => one.ifindex === ifindex)?.interfaceName,
-    hasRoom: room,
+    attached: (hook) => hook === PolicyDirection.EGRESS ? leaves : enters,
+    interfaceName: interfaceNameOf,
+    hasRoom: () => !connections.isFull,
   };
 }
 

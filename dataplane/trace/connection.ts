@@ -1,6 +1,6 @@
 /** Whether a connection vouches for a packet, as entry_covers of bpf/lib/verdict.h says. */
 
-import { ConntrackFlags, ConntrackState, type ConntrackValue } from "../../shared/gen/abi.ts";
+import { type ConntrackEntry, ConntrackFlags, ConntrackState } from "../../shared/gen/abi.ts";
 import { TraceStage } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { IpProtocol } from "../../shared/net/ip_protocol.ts";
@@ -13,7 +13,7 @@ export type Hook = PolicyDirection.INGRESS | PolicyDirection.EGRESS;
 
 /** A connection that covers a packet at a hook. */
 export interface Covering {
-  readonly value: ConntrackValue;
+  readonly value: ConntrackEntry;
   /** The packet runs against the connection's origin. */
   readonly reply: boolean;
 }
@@ -46,7 +46,7 @@ export function findConnection(trail: Trail, hook: Hook, ifindex: number): Cover
 
 /** @param opens the packet asks for something new: an echo request, as the only one that has a connection's key */
 function covers(
-  { flags, ifindex: ends, state }: ConntrackValue,
+  { flags, ifindex: ends, state }: ConntrackEntry,
   reply: boolean,
   hook: Hook,
   ifindex: number,
@@ -62,7 +62,7 @@ function covers(
 
 function coveringText(
   { view }: Trail,
-  { generation, state }: ConntrackValue,
+  { generation, state }: ConntrackEntry,
   reply: boolean,
 ): string {
   const now = view.state.evaluationGeneration;

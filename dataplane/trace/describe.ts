@@ -1,9 +1,9 @@
 /** Keys and values of the datapath's maps as people read them. Pure. */
 
 import {
+  type ConntrackEntry,
   type ConntrackKey,
   ConntrackState,
-  type ConntrackValue,
   type EndpointValue,
   type PodIfaceValue,
   type PolicyKey,
@@ -51,7 +51,7 @@ export function connectionState(state: number): string {
 }
 
 /** A value of CONNTRACK. */
-export function connectionText(value: ConntrackValue): string {
+export function connectionText(value: ConntrackEntry): string {
   const { generation, ifindex, identity, ruleId, state } = value;
   return [
     `state=${connectionState(state).replaceAll(" ", "-")}`,

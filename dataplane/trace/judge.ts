@@ -1,6 +1,6 @@
 /** The decisions of policy on a flow, as judge_flow of bpf/lib/verdict.h makes them. */
 
-import { ConntrackFlags, type ConntrackValue } from "../../shared/gen/abi.ts";
+import { type ConntrackEntry, ConntrackFlags } from "../../shared/gen/abi.ts";
 import { TraceStage } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import {
   PolicyAction,
@@ -49,7 +49,7 @@ export class Judge {
   }
 
   /** Takes over what was decided when a connection was judged last. */
-  remember({ flags, ruleId }: ConntrackValue): void {
+  remember({ flags, ruleId }: ConntrackEntry): void {
     const has = (bits: number) => (flags & bits) !== 0;
     this.#audited = has(ConntrackFlags.CONNTRACK_AUDITED);
     const byIngress = has(ConntrackFlags.CONNTRACK_INGRESS_ALLOWED) &&

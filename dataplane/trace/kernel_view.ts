@@ -4,10 +4,8 @@ import { BPF_F_LOCK, type BpfMap } from "../../shared/ffi/bpf.ts";
 import {
   CidrKeyCodec,
   CidrValueCodec,
+  type ConntrackEntry,
   type ConntrackKey,
-  ConntrackKeyCodec,
-  type ConntrackValue,
-  ConntrackValueCodec,
   type DatapathState,
   DatapathStateCodec,
   type EndpointValue,
@@ -21,6 +19,7 @@ import {
   PolicyValueCodec,
 } from "../../shared/gen/abi.ts";
 import { u32Key, viewOf } from "../maps/bytes.ts";
+import type { Connections } from "../maps/connections.ts";
 import { type PodIface, PodIfacesMap } from "../maps/pod_ifaces.ts";
 
 /** What a policy entry decides. */
@@ -37,24 +36,20 @@ export interface CidrMatch {
   readonly identity: number;
 }
 
-/** A connection of the table. */
-export interface Connection {
-  readonly key: ConntrackKey;
-  readonly value: ConntrackValue;
-}
-
 const LONGEST_PREFIX = 32;
 
 /** Reads single elements of the maps; nothing is kept but the state, of which a packet sees one. */
 export class KernelView {
   readonly #map: (name: string) => BpfMap;
+  readonly #connections: Connections;
   readonly #ifaces: PodIfacesMap;
   /** DATAPATH_STATE as it was when the view was made. */
   readonly state: DatapathState;
 
   /** @param map gives a map by its name in maps.h; they stay the caller's. @throws SysError */
-  constructor(map: (name: string) => BpfMap) {
+  constructor(map: (name: string) => BpfMap, connections: Connections) {
     this.#map = map;
+    this.#connections = connections;
     this.#ifaces = new PodIfacesMap(map("POD_IFACES"), map("POD_IFACES_MORE"));
     const state = map("DATAPATH_STATE").lookup(u32Key(0));
     this.state = DatapathStateCodec.decode(state ?? new Uint8Array(DatapathStateCodec.size));
@@ -72,25 +67,13 @@ export class KernelView {
   }
 
   /** The connection of a key. @throws SysError */
-  connection(key: ConntrackKey): ConntrackValue | undefined {
-    const value = this.#map("CONNTRACK").lookup(ConntrackKeyCodec.encode(key));
-    return value && ConntrackValueCodec.decode(value);
+  connection(key: ConntrackKey): ConntrackEntry | undefined {
+    return this.#connections.find(key);
   }
 
   /** All connections, in slices, so that a large table does not keep others waiting. @throws SysError */
-  *connections(): Generator<Generator<Connection>> {
-    const map = this.#map("CONNTRACK");
-    const { keySize } = map.info();
-    for (const { keys, values, count } of map.batches()) {
-      yield (function* () {
-        for (let i = 0; i < count; i++) {
-          yield {
-            key: ConntrackKeyCodec.decode(keys, i * keySize),
-            value: ConntrackValueCodec.decode(values, i * map.valueBytes),
-          };
-        }
-      })();
-    }
+  connections(): Generator<Generator<ConntrackEntry>> {
+    return this.#connections.slices();
   }
 
   /** @throws SysError */

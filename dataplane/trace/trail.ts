@@ -20,8 +20,8 @@ export interface MapEntry {
 
 /** What the kernel says beside the maps. */
 export interface HookFacts {
-  /** Whether our program is on the hook of an interface. */
-  readonly attached: (ifindex: number, hook: PolicyDirection) => boolean;
+  /** Whether our program is on the hook where the sender's packet leaves it, or where it enters the receiver. */
+  readonly attached: (hook: PolicyDirection) => boolean;
   /** The name of an interface; undefined when it is gone. */
   readonly interfaceName: (ifindex: number) => string | undefined;
   /** Whether CONNTRACK has room for one more. */

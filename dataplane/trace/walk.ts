@@ -109,7 +109,7 @@ class Walk {
     const { facts, view } = this.#trail;
     const where = this.#interfaceText(ifindex);
     const entry = this.#ifaceEntry(ifindex);
-    if (!facts.attached(ifindex, hook)) {
+    if (!facts.attached(hook)) {
       const text = `${program} is not attached to ${where}: the packet passes unseen`;
       this.#trail.add(TraceStage.INTERFACE, text, entry);
       return false;

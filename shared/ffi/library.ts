@@ -257,6 +257,13 @@ const SYMBOLS = {
   nv_link_by_id: { parameters: ["u32"], result: "i32" },
   /** int32_t nv_link_info(int32_t link_fd, struct nv_link_info *out) */
   nv_link_info: { parameters: ["i32", "buffer"], result: "i32" },
+  /** nv_link_info on a thread of its own */
+  link_info_async: {
+    name: "nv_link_info",
+    parameters: ["i32", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** int32_t nv_clsact_create(int32_t ifindex) */
   nv_clsact_create: { parameters: ["i32"], result: "i32" },
   /** int32_t nv_clsact_destroy(int32_t ifindex) */

@@ -62,6 +62,13 @@ function listOf<T>(count: number, read: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => read(i));
 }
 
+/** enum connection_operation */
+export const ConnectionOperation = {
+  CONNECTION_FIND: 0,
+  CONNECTION_COPY: 1,
+  CONNECTION_MERGE: 2,
+} as const;
+
 /** enum conntrack_flags */
 export const ConntrackFlags = {
   CONNTRACK_ORIGIN_IS_A: 1,
@@ -71,6 +78,11 @@ export const ConntrackFlags = {
   CONNTRACK_EGRESS_AUDITED: 16,
   CONNTRACK_INGRESS_AUDITED: 32,
   CONNTRACK_AUDITED: 48,
+} as const;
+
+/** enum conntrack_group */
+export const ConntrackGroup = {
+  CONNTRACK_WAYS: 4,
 } as const;
 
 /** enum conntrack_state */
@@ -93,7 +105,7 @@ export const FlowLevel = {
 
 /** enum layout */
 export const Layout = {
-  LAYOUT_VERSION: 1,
+  LAYOUT_VERSION: 2,
 } as const;
 
 /** enum policy_absent */
@@ -235,6 +247,98 @@ export const CollectArgsCodec: Codec<CollectArgs> = codec(
   }),
 );
 
+/** struct connection_args, 88 bytes (without pad) */
+export interface ConnectionArgs {
+  readonly entry: ConntrackEntry;
+  readonly operation: number;
+}
+
+/** Where the members of struct connection_args are, in bytes. */
+export const ConnectionArgsLayout = {
+  size: 88,
+  entry: 0,
+  operation: 80,
+} as const;
+
+/** Struct connection_args as bytes. */
+export const ConnectionArgsCodec: Codec<ConnectionArgs> = codec(
+  88,
+  (view, value, at) => {
+    ConntrackEntryCodec.write(view, value.entry, at + 0);
+    view.setUint32(at + 80, value.operation, true);
+  },
+  (view, at) => ({
+    entry: ConntrackEntryCodec.read(view, at + 0),
+    operation: view.getUint32(at + 80, true),
+  }),
+);
+
+/** struct conntrack_entry, 80 bytes */
+export interface ConntrackEntry {
+  readonly key: ConntrackKey;
+  readonly lastSeen: number;
+  readonly generation: number;
+  readonly ifindex: readonly number[];
+  readonly bytes: readonly bigint[];
+  readonly packets: readonly number[];
+  readonly lastReport: number;
+  readonly state: number;
+  readonly flags: number;
+  readonly tcpFlags: Uint8Array;
+  readonly identity: readonly number[];
+  readonly ruleId: readonly number[];
+}
+
+/** Where the members of struct conntrack_entry are, in bytes. */
+export const ConntrackEntryLayout = {
+  size: 80,
+  key: 0,
+  lastSeen: 16,
+  generation: 20,
+  ifindex: 24,
+  bytes: 32,
+  packets: 48,
+  lastReport: 56,
+  state: 60,
+  flags: 61,
+  tcpFlags: 62,
+  identity: 64,
+  ruleId: 72,
+} as const;
+
+/** Struct conntrack_entry as bytes. */
+export const ConntrackEntryCodec: Codec<ConntrackEntry> = codec(
+  80,
+  (view, value, at) => {
+    ConntrackKeyCodec.write(view, value.key, at + 0);
+    view.setUint32(at + 16, value.lastSeen, true);
+    view.setUint32(at + 20, value.generation, true);
+    eachOf("conntrack_entry.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
+    eachOf("conntrack_entry.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
+    eachOf("conntrack_entry.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
+    view.setUint32(at + 56, value.lastReport, true);
+    view.setUint8(at + 60, value.state);
+    view.setUint8(at + 61, value.flags);
+    writeBytes("conntrack_entry.tcpFlags", view, at + 62, value.tcpFlags, 2);
+    eachOf("conntrack_entry.identity", value.identity, 2, (item, i) => view.setUint32(at + 64 + 4 * i, item, true));
+    eachOf("conntrack_entry.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 72 + 4 * i, item, true));
+  },
+  (view, at) => ({
+    key: ConntrackKeyCodec.read(view, at + 0),
+    lastSeen: view.getUint32(at + 16, true),
+    generation: view.getUint32(at + 20, true),
+    ifindex: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
+    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
+    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
+    lastReport: view.getUint32(at + 56, true),
+    state: view.getUint8(at + 60),
+    flags: view.getUint8(at + 61),
+    tcpFlags: readBytes(view, at + 62, 2),
+    identity: listOf(2, (i) => view.getUint32(at + 64 + 4 * i, true)),
+    ruleId: listOf(2, (i) => view.getUint32(at + 72 + 4 * i, true)),
+  }),
+);
+
 /** struct conntrack_key, 16 bytes (without pad) */
 export interface ConntrackKey {
   readonly ipA: number;
@@ -273,69 +377,29 @@ export const ConntrackKeyCodec: Codec<ConntrackKey> = codec(
   }),
 );
 
-/** struct conntrack_value, 64 bytes */
-export interface ConntrackValue {
-  readonly lastSeen: number;
-  readonly generation: number;
-  readonly ifindex: readonly number[];
-  readonly identity: readonly number[];
-  readonly ruleId: readonly number[];
-  readonly bytes: readonly bigint[];
-  readonly packets: readonly number[];
-  readonly lastReport: number;
-  readonly state: number;
-  readonly flags: number;
-  readonly tcpFlags: Uint8Array;
+/** struct conntrack_slot, 128 bytes (without pad) */
+export interface ConntrackSlot {
+  readonly entry: ConntrackEntry;
 }
 
-/** Where the members of struct conntrack_value are, in bytes. */
-export const ConntrackValueLayout = {
-  size: 64,
-  lastSeen: 0,
-  generation: 4,
-  ifindex: 8,
-  identity: 16,
-  ruleId: 24,
-  bytes: 32,
-  packets: 48,
-  lastReport: 56,
-  state: 60,
-  flags: 61,
-  tcpFlags: 62,
+/** Where the members of struct conntrack_slot are, in bytes. */
+export const ConntrackSlotLayout = {
+  size: 128,
+  entry: 0,
 } as const;
 
-/** Struct conntrack_value as bytes. */
-export const ConntrackValueCodec: Codec<ConntrackValue> = codec(
-  64,
+/** Struct conntrack_slot as bytes. */
+export const ConntrackSlotCodec: Codec<ConntrackSlot> = codec(
+  128,
   (view, value, at) => {
-    view.setUint32(at + 0, value.lastSeen, true);
-    view.setUint32(at + 4, value.generation, true);
-    eachOf("conntrack_value.ifindex", value.ifindex, 2, (item, i) => view.setUint32(at + 8 + 4 * i, item, true));
-    eachOf("conntrack_value.identity", value.identity, 2, (item, i) => view.setUint32(at + 16 + 4 * i, item, true));
-    eachOf("conntrack_value.ruleId", value.ruleId, 2, (item, i) => view.setUint32(at + 24 + 4 * i, item, true));
-    eachOf("conntrack_value.bytes", value.bytes, 2, (item, i) => view.setBigUint64(at + 32 + 8 * i, item, true));
-    eachOf("conntrack_value.packets", value.packets, 2, (item, i) => view.setUint32(at + 48 + 4 * i, item, true));
-    view.setUint32(at + 56, value.lastReport, true);
-    view.setUint8(at + 60, value.state);
-    view.setUint8(at + 61, value.flags);
-    writeBytes("conntrack_value.tcpFlags", view, at + 62, value.tcpFlags, 2);
+    ConntrackEntryCodec.write(view, value.entry, at + 0);
   },
   (view, at) => ({
-    lastSeen: view.getUint32(at + 0, true),
-    generation: view.getUint32(at + 4, true),
-    ifindex: listOf(2, (i) => view.getUint32(at + 8 + 4 * i, true)),
-    identity: listOf(2, (i) => view.getUint32(at + 16 + 4 * i, true)),
-    ruleId: listOf(2, (i) => view.getUint32(at + 24 + 4 * i, true)),
-    bytes: listOf(2, (i) => view.getBigUint64(at + 32 + 8 * i, true)),
-    packets: listOf(2, (i) => view.getUint32(at + 48 + 4 * i, true)),
-    lastReport: view.getUint32(at + 56, true),
-    state: view.getUint8(at + 60),
-    flags: view.getUint8(at + 61),
-    tcpFlags: readBytes(view, at + 62, 2),
+    entry: ConntrackEntryCodec.read(view, at + 0),
   }),
 );
 
-/** struct datapath_state, 96 bytes */
+/** struct datapath_state, 120 bytes (without pad_seed) */
 export interface DatapathState {
   readonly policyGeneration: number;
   readonly evaluationGeneration: number;
@@ -348,11 +412,15 @@ export interface DatapathState {
   readonly wildcardShapes: readonly PolicyShape[];
   readonly timeoutSeconds: readonly number[];
   readonly hz: number;
+  readonly policyStaging: number;
+  readonly conntrackGroups: number;
+  readonly fragmentQuota: number;
+  readonly conntrackSeed: readonly number[];
 }
 
 /** Where the members of struct datapath_state are, in bytes. */
 export const DatapathStateLayout = {
-  size: 96,
+  size: 120,
   policyGeneration: 0,
   evaluationGeneration: 4,
   flowLevel: 8,
@@ -364,11 +432,15 @@ export const DatapathStateLayout = {
   wildcardShapes: 32,
   timeoutSeconds: 56,
   hz: 92,
+  policyStaging: 96,
+  conntrackGroups: 100,
+  fragmentQuota: 104,
+  conntrackSeed: 112,
 } as const;
 
 /** Struct datapath_state as bytes. */
 export const DatapathStateCodec: Codec<DatapathState> = codec(
-  96,
+  120,
   (view, value, at) => {
     view.setUint32(at + 0, value.policyGeneration, true);
     view.setUint32(at + 4, value.evaluationGeneration, true);
@@ -381,6 +453,10 @@ export const DatapathStateCodec: Codec<DatapathState> = codec(
     eachOf("datapath_state.wildcardShapes", value.wildcardShapes, 3, (item, i) => PolicyShapeCodec.write(view, item, at + 32 + 8 * i));
     eachOf("datapath_state.timeoutSeconds", value.timeoutSeconds, 9, (item, i) => view.setUint32(at + 56 + 4 * i, item, true));
     view.setUint32(at + 92, value.hz, true);
+    view.setUint32(at + 96, value.policyStaging, true);
+    view.setUint32(at + 100, value.conntrackGroups, true);
+    view.setUint32(at + 104, value.fragmentQuota, true);
+    eachOf("datapath_state.conntrackSeed", value.conntrackSeed, 2, (item, i) => view.setUint32(at + 112 + 4 * i, item, true));
   },
   (view, at) => ({
     policyGeneration: view.getUint32(at + 0, true),
@@ -394,6 +470,10 @@ export const DatapathStateCodec: Codec<DatapathState> = codec(
     wildcardShapes: listOf(3, (i) => PolicyShapeCodec.read(view, at + 32 + 8 * i)),
     timeoutSeconds: listOf(9, (i) => view.getUint32(at + 56 + 4 * i, true)),
     hz: view.getUint32(at + 92, true),
+    policyStaging: view.getUint32(at + 96, true),
+    conntrackGroups: view.getUint32(at + 100, true),
+    fragmentQuota: view.getUint32(at + 104, true),
+    conntrackSeed: listOf(2, (i) => view.getUint32(at + 112 + 4 * i, true)),
   }),
 );
 
@@ -748,32 +828,6 @@ export const FragmentValueCodec: Codec<FragmentValue> = codec(
     poisoned: view.getUint8(at + 12),
     icmpType: view.getUint8(at + 13),
     icmpCode: view.getUint8(at + 14),
-  }),
-);
-
-/** struct merge_args, 80 bytes */
-export interface MergeArgs {
-  readonly key: ConntrackKey;
-  readonly value: ConntrackValue;
-}
-
-/** Where the members of struct merge_args are, in bytes. */
-export const MergeArgsLayout = {
-  size: 80,
-  key: 0,
-  value: 16,
-} as const;
-
-/** Struct merge_args as bytes. */
-export const MergeArgsCodec: Codec<MergeArgs> = codec(
-  80,
-  (view, value, at) => {
-    ConntrackKeyCodec.write(view, value.key, at + 0);
-    ConntrackValueCodec.write(view, value.value, at + 16);
-  },
-  (view, at) => ({
-    key: ConntrackKeyCodec.read(view, at + 0),
-    value: ConntrackValueCodec.read(view, at + 16),
   }),
 );
 

@@ -16,6 +16,8 @@ const OUTSIDE_ADDRESS = "192.0.2.1";
 export interface LabNodeOptions {
   /** Keys of the agent's configuration file, beside the paths that the node sets itself. */
   readonly config?: Record<string, unknown> | undefined;
+  /** Keys of the plugin's network configuration, beside those that the node sets itself. */
+  readonly cniConfig?: object | undefined;
   /** Default 10.244.0.0/24. */
   readonly podCidr?: string | undefined;
   /** Flags of novanet-dataplane beside --socket and --pin-dir. */
@@ -161,22 +163,30 @@ export class LabNode {
     await this.startAgent();
   }
 
-  /** Starts novanet-dataplane and waits until it serves. */
-  async startDataplane(): Promise<RunningCommand> {
-    const dataplane = this.spawnDataplane();
+  /** Starts novanet-dataplane, or another program like it, and waits until it serves. */
+  async startDataplane(...program: readonly string[]): Promise<RunningCommand> {
+    const dataplane = this.spawnDataplane(...program);
     await this.#listening(dataplane, "dataplane.sock");
     return dataplane;
   }
 
-  /** Starts novanet-dataplane, and does not wait. */
-  spawnDataplane(): RunningCommand {
-    this.#dataplane = this.netns.start([
-      this.executable("novanet-dataplane"),
+  /**
+   * Starts novanet-dataplane, and does not wait.
+   * @param program Another than that of dist/, or a command line before it, such as strace's.
+   */
+  spawnDataplane(...program: readonly string[]): RunningCommand {
+    const argv = program.length > 0 ? program : [this.executable("novanet-dataplane")];
+    this.#dataplane = this.netns.start([...argv, ...this.dataplaneFlags]);
+    return this.#dataplane;
+  }
+
+  /** The flags of the node's novanet-dataplane. */
+  get dataplaneFlags(): string[] {
+    return [
       `--socket=${this.socket("dataplane.sock")}`,
       `--pin-dir=${this.pinDir}`,
       ...this.#options.dataplaneFlags ?? [],
-    ]);
-    return this.#dataplane;
+    ];
   }
 
   /** Starts novanet-agent and waits until it is ready. */
@@ -240,6 +250,7 @@ export class LabNode {
           type: "novanet-cni",
           agentSocket: this.socket("cni.sock"),
           spoolDir: join(this.dir, "state", "spool"),
+          ...this.#options.cniConfig,
           ...config,
         }),
         timeoutMs: 40_000,

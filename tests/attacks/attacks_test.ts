@@ -123,7 +123,7 @@ scenario("what may not be sent, from a pod and to one", {}, async ({ lab, node, 
       }
       assert.deepEqual(Object.fromEntries(seen), Object.fromEntries(expected));
       return true;
-    }, { timeoutMs: 10_000, what: "all drops in flow events" });
+    }, { timeoutMs: 30_000, what: "all drops in flow events" });
   });
 
   await step("the counters have names in metrics and novanetctl", async () => {

@@ -1,4 +1,5 @@
 import type { DropReason } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Ipv4, Mac } from "../../shared/net/mod.ts";
 import {
   arp,
   ethernet,
@@ -528,3 +529,14 @@ const TOPICS: Readonly<Record<string, readonly Omit<Attack, "topic">[]>> = {
 export const ATTACKS: readonly Attack[] = Object.entries(TOPICS).flatMap(([topic, rows]) =>
   rows.map((row) => ({ topic, ...row }))
 );
+
+/** @returns the first fragment of a datagram between pods, whose rest never comes. */
+export function firstFragment(src: string, dst: string, id: number): Uint8Array {
+  return ethernet(
+    { src: Mac.forPod(Ipv4.parse(src)), dst: GATEWAY_MAC },
+    ipv4(
+      { src, dst, id, moreFragments: true },
+      udp({ srcPort: 4000, dstPort: 4001 }, "x".repeat(16)),
+    ),
+  );
+}

@@ -83,7 +83,7 @@ Deno.test("TCP states", async (t) => {
     await t.step(flags.join(" "), async () => {
       await using world = await makeWorld();
       assert.deepEqual(talk(world, flags), flags.map(() => "redirect"));
-      assert.deepEqual(world.datapath.connections().map(({ value }) => value.state), [state]);
+      assert.deepEqual(world.datapath.connections().map((entry) => entry.state), [state]);
     });
   }
 });
@@ -160,7 +160,7 @@ Deno.test("a living flow is judged again when policy changes", async () => {
   ], [90, DROP]]);
   datapath.addRule({ action: "allow", ruleId: 20, dstIdentity: IDENTITY_B, direction: INGRESS });
   assert.deepEqual(talk(world, ["A", "<A"]), ["redirect", "redirect"]);
-  assert.deepEqual(datapath.connections().map(({ value }) => value.generation), [generation]);
+  assert.deepEqual(datapath.connections().map(({ generation }) => generation), [generation]);
 });
 
 Deno.test("a pod that left: its connections go nowhere, also when another has its address", async () => {
@@ -279,8 +279,11 @@ Deno.test("ICMP errors pass with the flow that they are about", async (t) => {
 
 Deno.test("fragments", async (t) => {
   const datagram = udp({ srcPort: 9, dstPort: 53 }, new Uint8Array(3000));
-  const cut = (sizes: readonly number[], id = 1) =>
-    fragments({ src: A, dst: B, id }, datagram, sizes);
+  const cut = (
+    sizes: readonly number[],
+    id = 1,
+    ends: { src: string; dst: string } = { src: A, dst: B },
+  ) => fragments({ ...ends, id }, datagram, sizes);
   const [first, middle, last] = cut([1000, 1000]) as [never, never, never];
   const [, overlapping] = fragments({ src: A, dst: B, id: 1 }, datagram, [992, 1000]) as [
     never,
@@ -354,10 +357,30 @@ Deno.test("fragments", async (t) => {
     );
     assert.ok(outcomes.includes("FRAGMENT_TABLE_FULL"), outcomes.join());
   });
+  await t.step("a pod has its share of the table, and gets it back", async () => {
+    await using world = await makeWorld({ FRAGMENTS: 64 });
+    const { a, b, datapath } = world;
+    datapath.set({ fragmentQuota: 2 });
+    const send = (from: typeof a, to: string, id: number, index: number) => {
+      const piece = cut([1000], id, { src: from.ip.toString(), dst: to })[index] as never;
+      const frame = ethernet({ src: from.mac, dst: GATEWAY_MAC }, piece);
+      return result(datapath.run("pod_egress", frame, from));
+    };
+    const begun = [1, 2, 3].map((id) => send(a, B, id, 0));
+    assert.deepEqual(begun, ["redirect", "redirect", "FRAGMENT_TABLE_FULL"]);
+    assert.equal(send(b, A, 4, 0), "redirect", "another pod's share is its own");
+    assert.equal(send(a, B, 1, 1), "redirect", "the end of the first datagram");
+    assert.equal(send(a, B, 5, 0), "redirect", "makes room for another");
+    datapath.set({ timeoutSeconds: Array(9).fill(0), hz: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(datapath.collect().fragmentsExpired, 3);
+    datapath.set({ timeoutSeconds: Array(9).fill(60), hz: 1000 });
+    assert.deepEqual([6, 7, 8].map((id) => send(a, B, id, 0)), begun);
+  });
 });
 
 Deno.test("a full conntrack table refuses new flows and keeps living ones", async () => {
-  await using world = await makeWorld({ CONNTRACK: 8 });
+  await using world = await makeWorld({ CONNTRACK: 8, CONNTRACK_MORE: 4 });
   const { a, datapath } = world;
   const syn = (srcPort: number) =>
     result(datapath.run("pod_egress", sent(a, B, tcp({ srcPort, dstPort: 80, flags: "S" })), a));
@@ -468,4 +491,31 @@ Deno.test("the host's own traffic to a pod, and the pod's answers", async () => 
   assert.equal(result(datapath.run("pod_ingress", request, b)), "pass");
   const answer = sent(b, HOST, tcp({ srcPort: 80, dstPort: 5, flags: "SA" }));
   assert.equal(result(datapath.run("pod_egress", answer, b)), "pass");
+});
+
+Deno.test("connections beyond their group's slots are found, end, and leave nothing", async () => {
+  await using world = await makeWorld({ CONNTRACK: 8, CONNTRACK_MORE: 64 });
+  const { a, b, datapath } = world;
+  const ports = Array.from({ length: 40 }, (_, index) => 1000 + index);
+  const more = () =>
+    new BigUint64Array(
+      datapath.map("CONNTRACK_MORE_COUNT").lookup(new Uint8Array(4))?.buffer ?? [],
+    )[0];
+  for (const srcPort of ports) {
+    const request = sent(a, B, tcp({ srcPort, dstPort: 80, flags: "S" }));
+    assert.equal(result(datapath.run("pod_egress", request, a)), "redirect");
+  }
+  assert.equal(datapath.connections().length, ports.length);
+  assert.equal(more(), BigInt(ports.length - 8));
+  isolateB(world);
+  for (const srcPort of ports) {
+    const answer = sent(b, A, tcp({ srcPort: 80, dstPort: srcPort, flags: "SA" }));
+    assert.equal(result(datapath.run("pod_egress", answer, b)), "redirect", `to port ${srcPort}`);
+  }
+  assert.equal(datapath.statistic(2), BigInt(ports.length), "none was opened again");
+  datapath.set({ timeoutSeconds: Array(9).fill(0), hz: 1 });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(datapath.collect().conntrackExpired, ports.length);
+  assert.deepEqual(datapath.connections(), []);
+  assert.equal(more(), 0n);
 });

@@ -4,9 +4,10 @@ import {
   CidrKeyCodec,
   CidrValueCodec,
   CollectArgsCodec,
-  ConntrackKeyCodec,
-  type ConntrackValue,
-  ConntrackValueCodec,
+  type ConntrackEntry,
+  ConntrackEntryCodec,
+  ConntrackGroup,
+  ConntrackSlotCodec,
   type DatapathState,
   DatapathStateCodec,
   EndpointKeyCodec,
@@ -70,6 +71,7 @@ const TC_ACT_REDIRECT = 7;
 const GENERATION = 7;
 /** Slots of DROP_COUNTERS. */
 const DROP_REASONS = 128;
+const SIZES = { CONNTRACK: 4096, CONNTRACK_MORE: 1024 };
 
 /** The shipped object in the kernel with maps of its own, its programs run on given packets by BPF_PROG_TEST_RUN. */
 export class Datapath implements Disposable {
@@ -86,7 +88,7 @@ export class Datapath implements Disposable {
   constructor(netns: LabNetns, sizes: Readonly<Record<string, number>> = {}) {
     using stack = new DisposableStack();
     using object = BpfObject.open(readAsset("datapath.bpf.o"));
-    for (const [map, entries] of Object.entries({ CONNTRACK: 4096, ...sizes })) {
+    for (const [map, entries] of Object.entries({ ...SIZES, ...sizes })) {
       object.setMaxEntries(map, entries);
     }
     object.load();
@@ -108,6 +110,10 @@ export class Datapath implements Disposable {
       wildcardShapes: [0, 1, 2].map(() => ({ exactProtocol: 0, anyProtocol: 0 })),
       timeoutSeconds: [60, 21600, 15, 30, 180, 210, 30, 60, 30],
       hz: 1000,
+      policyStaging: 0,
+      conntrackGroups: this.map("CONNTRACK").info().maxEntries / ConntrackGroup.CONNTRACK_WAYS,
+      fragmentQuota: this.map("FRAGMENTS").info().maxEntries,
+      conntrackSeed: [1, 2],
     };
     this.set({});
     this.#resources = stack.move();
@@ -269,11 +275,14 @@ export class Datapath implements Disposable {
   }
 
   /** The conntrack entries. */
-  connections(): { key: ReturnType<typeof ConntrackKeyCodec.decode>; value: ConntrackValue }[] {
-    return [...this.map("CONNTRACK").entries()].map(([key, value]) => ({
-      key: ConntrackKeyCodec.decode(key),
-      value: ConntrackValueCodec.decode(value),
-    }));
+  connections(): ConntrackEntry[] {
+    const slots = [...this.map("CONNTRACK").entries()].map(([, value]) =>
+      ConntrackSlotCodec.decode(value).entry
+    );
+    const more = [...this.map("CONNTRACK_MORE").entries()].map(([, value]) =>
+      ConntrackEntryCodec.decode(value)
+    );
+    return [...slots.filter(({ key }) => key.ipA !== 0), ...more];
   }
 
   /** The flow events that have come since the last call. */

@@ -8,7 +8,7 @@ import { must } from "./target.ts";
 /** What a daemon may have more than at the beginning once all is quiet again. */
 const MOST_DESCRIPTORS = 16;
 const MOST_GROWTH_BYTES = 200 * 2 ** 20;
-const HEALTH_TIMEOUT_MS = 5000;
+const HEALTH_TIMEOUT_MS = 30_000;
 /** How an error looks that nobody caught, or that native code met. */
 const CRASH = /Uncaught|panicked|free\(\)|malloc|Segmentation|deno_core|at (file|ext):\/\//;
 

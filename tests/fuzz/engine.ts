@@ -2,7 +2,8 @@ import { readCorpus } from "./corpus.ts";
 import { Mutator } from "./mutator.ts";
 import { Fault, type FuzzSubject, type FuzzTarget } from "./target.ts";
 
-const DEFAULT_LIMIT_MS = 5000;
+/** Long: a machine may stand still for seconds, and a real hang has no end. */
+const DEFAULT_LIMIT_MS = 30_000;
 const MAX_OUTCOMES = 1000;
 /** Findings of one run; who has so many mends them first. */
 const MAX_FINDINGS = 5;
@@ -29,6 +30,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** How long mutated inputs are run, after the seeds and the corpus. */
   readonly ms: number;
+  /** Mutated inputs at most; default no limit. */
+  readonly most?: number;
   /** Hears of each input before it is run. */
   readonly onInput?: (input: Uint8Array) => void;
 }
@@ -49,6 +52,7 @@ class Run {
   readonly #fresh: Uint8Array[] = [];
   readonly #findings = new Map<string, Finding>();
   #inputs = 0;
+  #mutations = 0;
 
   constructor(target: FuzzTarget, subject: FuzzSubject, options: FuzzOptions) {
     this.#target = target;
@@ -74,7 +78,9 @@ class Run {
   }
 
   async #mutate(end: number): Promise<void> {
+    const most = this.#options.most ?? Infinity;
     while (performance.now() < end && this.#findings.size < MAX_FINDINGS) {
+      if (this.#mutations++ >= most) return;
       await this.#try(this.#mutator.next(this.#pool), true);
     }
   }

@@ -3,6 +3,9 @@ import { fuzz } from "./engine.ts";
 import { Mutator } from "./mutator.ts";
 import { Fault, type FuzzTarget } from "./target.ts";
 
+/** More than the inputs take: how many there are is what counts. */
+const LONG_MS = 60_000;
+
 /** Falls over one token deep in the input, and hangs on another one. */
 const toy = (run: (text: string) => string | Promise<string>): FuzzTarget => ({
   name: "toy",
@@ -22,7 +25,7 @@ Deno.test("the fuzzer finds an input that makes a target throw, once for each ki
     if (text.includes("<bad>")) throw new Fault(`bad at ${text.indexOf("<bad>")}`);
     return "good";
   });
-  const { findings, inputs } = await fuzz(target, { seed: 1, ms: 300 });
+  const { findings, inputs } = await fuzz(target, { seed: 1, ms: LONG_MS, most: 300 });
   assert(inputs > 10);
   assert.equal(findings.length, 1);
   assert.match(new TextDecoder().decode(findings[0]?.input), /<bad>/);
@@ -32,14 +35,14 @@ Deno.test("the fuzzer finds an input on which a target hangs", async () => {
   const target = toy((text) =>
     text.includes("<slow>") ? new Promise<string>(() => {}) : Promise.resolve("good")
   );
-  const { findings } = await fuzz(target, { seed: 1, ms: 300 });
+  const { findings } = await fuzz(target, { seed: 1, ms: LONG_MS, most: 30 });
   assert.match(String(findings[0]?.error), /not done after 50 ms/);
 });
 
 Deno.test("an input with a new outcome is mutated further", async () => {
   // Each step needs the one before: nobody guesses all of them at once.
   const target = toy((text) => `${text.split("<bad>").length}`);
-  const { fresh } = await fuzz(target, { seed: 1, ms: 500 });
+  const { fresh } = await fuzz(target, { seed: 1, ms: LONG_MS, most: 5000 });
   assert(fresh.some((input) => new TextDecoder().decode(input).split("<bad>").length > 4));
 });
 

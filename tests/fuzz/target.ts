@@ -6,7 +6,7 @@ export interface FuzzTarget {
   readonly what: string;
   /** Inputs that run at once; default 1. Only for subjects that wait for others. */
   readonly jobs?: number;
-  /** How long one input may take; default 5000. */
+  /** How long one input may take; default 30,000. */
   readonly limitMs?: number;
   /** Pieces that mutations put in: keywords, numbers at the edge of a range. */
   readonly tokens?: readonly (string | Uint8Array)[];

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import type { LabNode } from "../../shared/testing/node.ts";
 import { scenario } from "../scenarios/scenario.ts";
+import { witness } from "../trace/witness.ts";
 import { modelEnd } from "./cast.ts";
 import { decide } from "./model.ts";
 import { PolicyNode } from "./policy_node.ts";
@@ -38,11 +40,13 @@ for (const cases of [TABLE, DEFAULT_DENY]) {
   }
 }
 
-async function play(cast: PolicyNode, { world, probes }: PolicyCase): Promise<void> {
+async function play(node: LabNode, cast: PolicyNode, one: PolicyCase): Promise<void> {
+  const { world, probes } = one;
   await cast.enter(world);
   const fates = await Promise.all(
     probes.map(async (probe) => {
-      const { verdict, rule } = await cast.probe(probe.from, probe.to, probe.service);
+      const meet = () => cast.probe(probe.from, probe.to, probe.service);
+      const { verdict, rule } = await witness(node, probe, meet);
       return describeProbe(probe, verdict, rule);
     }),
   );
@@ -50,13 +54,17 @@ async function play(cast: PolicyNode, { world, probes }: PolicyCase): Promise<vo
   assert.deepEqual(fates, expected);
 }
 
-scenario(`${TABLE.length} policy cases, packet by packet`, {}, async ({ lab, node, step }) => {
-  const cast = await PolicyNode.make(lab, node);
-  for (const one of TABLE) await step(`${one.topic}: ${one.what}`, () => play(cast, one));
-});
+scenario(
+  `${TABLE.length} policy cases, packet by packet, and as trace tells them`,
+  {},
+  async ({ lab, node, step }) => {
+    const cast = await PolicyNode.make(lab, node);
+    for (const one of TABLE) await step(`${one.topic}: ${one.what}`, () => play(node, cast, one));
+  },
+);
 
 const config = { "policy.default_deny": true };
 scenario("policy cases where the default is to deny", { config }, async ({ lab, node, step }) => {
   const cast = await PolicyNode.make(lab, node);
-  for (const one of DEFAULT_DENY) await step(one.what, () => play(cast, one));
+  for (const one of DEFAULT_DENY) await step(one.what, () => play(node, cast, one));
 });

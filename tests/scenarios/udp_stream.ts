@@ -27,6 +27,11 @@ export class UdpStream implements AsyncDisposable {
     this.#pump.catch(() => {});
   }
 
+  /** Datagrams that were sent. */
+  get sent(): number {
+    return this.#sent;
+  }
+
   /** Datagrams that have come. */
   get received(): number {
     return this.#received;

@@ -13,6 +13,7 @@ const ATTACH_TYPES = { ingress: 46, egress: 47 } as const;
 const LINK_TYPE_TCX = 11;
 const LOOPBACK = 1;
 const QUERY_ROOM = 64;
+const INFO_WORDS = 5;
 
 /** What the kernel knows of a link. */
 export interface TcxLinkInfo {
@@ -96,6 +97,17 @@ export class TcxLink implements Disposable {
     return TcxLink.#checked(new Fd(fd, `link ${path}`));
   }
 
+  /**
+   * What a pinned link says of itself, asked on a thread of its own: the kernel waits for all who change interfaces.
+   * @throws SysError ENOENT when nothing is pinned there, EINVAL when it is no TCX link
+   */
+  static async pinnedInfo(path: string): Promise<TcxLinkInfo> {
+    using fd = new Fd(check(`open ${path}`, shim().nv_open_pinned(cString(path))), `link ${path}`);
+    const words = new Uint32Array(INFO_WORDS);
+    check("link info", await shim().link_info_async(fd.fd, words));
+    return infoOf(words);
+  }
+
   /** @throws SysError ENOENT when there is no link of this id, EINVAL when it is no TCX link */
   static byId(id: number): TcxLink {
     const fd = check(`link ${id}`, shim().nv_link_by_id(id));
@@ -157,8 +169,12 @@ export class TcxLink implements Disposable {
 }
 
 function readInfo(fd: number): TcxLinkInfo {
-  const words = new Uint32Array(5);
+  const words = new Uint32Array(INFO_WORDS);
   check("link info", shim().nv_link_info(fd, words));
+  return infoOf(words);
+}
+
+function infoOf(words: Uint32Array): TcxLinkInfo {
   const [type = 0, id = 0, progId = 0, ifindex = 0, attach = 0] = words;
   if (type !== LINK_TYPE_TCX) throw new SysError(`link of type ${type}, not TCX`, 22);
   return { id, progId, ifindex, attach: attach === ATTACH_TYPES.egress ? "egress" : "ingress" };

@@ -90,16 +90,22 @@ Deno.test(
       }
       assert.equal(queryTcx(ifindex, "ingress").length, 1);
     });
+    {
+      using link = TcxLink.openPinned(path);
+      assert.deepEqual(await TcxLink.pinnedInfo(path), link.info());
+    }
     Deno.removeSync(path);
     await eventually(() => inNetns(netns.path, () => queryTcx(1, "ingress").length === 0));
   },
 );
 
-Deno.test("a tcx link refuses what is not there", { ignore }, () => {
+Deno.test("a tcx link refuses what is not there", { ignore }, async () => {
   using loaded = programs();
   using bpffs = privateBpffs();
   assert.throws(() => TcxLink.attach(loaded.first, 0x7ffffff0, "ingress"), code("ENODEV"));
   assert.throws(() => TcxLink.openPinned(`${bpffs.path}/none`), code("ENOENT"));
   loaded.first.pin(`${bpffs.path}/program`);
   assert.throws(() => TcxLink.openPinned(`${bpffs.path}/program`), code("EINVAL"));
+  await assert.rejects(TcxLink.pinnedInfo(`${bpffs.path}/none`), code("ENOENT"));
+  await assert.rejects(TcxLink.pinnedInfo(`${bpffs.path}/program`), code("EINVAL"));
 });

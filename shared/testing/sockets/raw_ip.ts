@@ -8,8 +8,34 @@ import { type Bytes, viewOf } from "../packets/bytes.ts";
 import type { TransportLayer } from "../packets/ipv4.ts";
 import { encodeAddress } from "./address.ts";
 
+/** Sends packets of one protocol from one of a namespace's addresses; the kernel makes their IPv4 header and routes them. */
+export class PacketSender implements Disposable {
+  readonly #socket: Fd;
+  readonly #src: string;
+
+  /** @param protocol the IP protocol's number @throws {SysError} EADDRNOTAVAIL and the like */
+  constructor(netns: LabNetns, protocol: number, src: string) {
+    using fd = openNetns(netns.path);
+    using stack = new DisposableStack();
+    this.#socket = stack.use(netnsSocket(fd.fd, AF_INET, SOCK_RAW, protocol));
+    this.#src = src;
+    bind(this.#socket.fd, encodeAddress({ ip: src, port: 0 }));
+    stack.move();
+  }
+
+  /** @throws {SysError} ENETUNREACH and the like */
+  send(dst: string, payload: TransportLayer): void {
+    const bytes = payload.build(Ipv4.parse(this.#src), Ipv4.parse(dst));
+    sendto(this.#socket.fd, bytes, MSG_DONTWAIT, encodeAddress({ ip: dst, port: 0 }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
 /**
- * Sends one packet of any protocol from one of a namespace's addresses; the kernel makes its IPv4 header and routes it.
+ * Sends one packet of any protocol, as a {@linkcode PacketSender}.
  * @throws {SysError} EADDRNOTAVAIL, ENETUNREACH and the like
  */
 export function sendPacket(
@@ -17,11 +43,8 @@ export function sendPacket(
   { src, dst }: { readonly src: string; readonly dst: string },
   payload: TransportLayer,
 ): void {
-  using fd = openNetns(netns.path);
-  using socket = netnsSocket(fd.fd, AF_INET, SOCK_RAW, payload.protocol);
-  bind(socket.fd, encodeAddress({ ip: src, port: 0 }));
-  const bytes = payload.build(Ipv4.parse(src), Ipv4.parse(dst));
-  sendto(socket.fd, bytes, MSG_DONTWAIT, encodeAddress({ ip: dst, port: 0 }));
+  using sender = new PacketSender(netns, payload.protocol, src);
+  sender.send(dst, payload);
 }
 
 /** A packet that reached a namespace's own addresses. */

@@ -9,7 +9,7 @@ const CONTAINER = "fuzz0123456789abcdef";
 const ALIVE_EVERY = 100;
 /** In configurations of the corpus, where the node's folder stands. */
 const DIR = "NODE_DIR";
-const SLOWEST_MS = 20_000;
+const SLOWEST_MS = 40_000;
 
 const CONFIG = {
   cniVersion: "1.1.0",
@@ -50,7 +50,10 @@ async function readOnlyMounts(daemons: FuzzedDaemons): Promise<string> {
     "exec sleep infinity",
   ].join("\n");
   const holder = daemons.lab.start(["unshare", "--mount", "--", "sh", "-c", script]);
-  await eventually(() => holder.stdout.includes("ready"), { what: "a mount namespace" });
+  await eventually(() => holder.stdout.includes("ready"), {
+    timeoutMs: SLOWEST_MS,
+    what: "a mount namespace",
+  });
   return `/proc/${holder.pid}/ns/mnt`;
 }
 

@@ -1,3 +1,4 @@
+import { eventually } from "../../../shared/testing/eventually.ts";
 import { readCorpus } from "../corpus.ts";
 import { FuzzedDaemons } from "../daemons.ts";
 import type { FuzzTarget } from "../target.ts";
@@ -6,6 +7,7 @@ import { manifest, YAML_TOKENS } from "./manifest.ts";
 /** Files at a time; the agent takes what changed within its debounce at once. */
 const FILES = 8;
 const PAUSE_MS = 10;
+const SLOWEST_MS = 40_000;
 /** Between two looks whether the agent still takes a good policy. */
 const GOOD_EVERY = 200;
 
@@ -20,7 +22,7 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
 export const folder: FuzzTarget = {
   name: "folder",
   what: "files in manifests_dir of the compiled agent",
-  limitMs: 20_000,
+  limitMs: 60_000,
   tokens: YAML_TOKENS,
   seeds: () => [...manifest.seeds(), ...readCorpus(manifest.name)],
   async open() {
@@ -32,7 +34,10 @@ export const folder: FuzzTarget = {
     const takesPolicies = async () => {
       const name = `good-${inputs}`;
       await node.writeManifest("a-good-one.yaml", policy(name));
-      await node.untilRules((rules) => rules.some((rule) => rule.includes(name)));
+      await eventually(
+        async () => (await node.ruleNames()).some((rule) => rule.includes(name)),
+        { timeoutMs: SLOWEST_MS, what: "a good policy in force" },
+      );
       await daemons.checkAlive();
     };
     return {

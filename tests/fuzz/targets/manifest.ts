@@ -108,6 +108,7 @@ export const MANIFESTS: readonly string[] = [
 ];
 
 const LONGEST_MS = 3000;
+const ATTEMPTS = 4;
 
 const endpoint = (host: number, namespace: string, labels: Readonly<Record<string, string>>) => ({
   namespace,
@@ -156,10 +157,15 @@ export const manifest: FuzzTarget = {
     Promise.resolve({
       run(input: Uint8Array): string {
         const text = new TextDecoder().decode(input);
-        const startedMs = performance.now();
-        const outcome = take(text.startsWith("{") ? "fuzz.json" : "fuzz.yaml", text);
-        const ms = performance.now() - startedMs;
-        must(ms < LONGEST_MS, `${input.length} bytes took ${Math.round(ms / 1000)} s`);
+        const file = text.startsWith("{") ? "fuzz.json" : "fuzz.yaml";
+        let outcome = "";
+        // Again when it took long: the machine may have had something else to do.
+        for (let left = ATTEMPTS, ms = Infinity; ms > LONGEST_MS; left--) {
+          must(left > 0, `${input.length} bytes take ${Math.round(ms / 1000)} s`);
+          const startedMs = performance.now();
+          outcome = take(file, text);
+          ms = performance.now() - startedMs;
+        }
         return outcome;
       },
       [Symbol.asyncDispose]: () => Promise.resolve(),

@@ -1,4 +1,4 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { create, type DescMethod, type DescService, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../../../shared/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../shared/gen/grpc/reflection/v1/reflection_pb.ts";
 import { AgentExt, DataplaneExt } from "../../../shared/gen/novanet/ext/v1/ext_pb.ts";
@@ -24,7 +24,8 @@ const METHODS: readonly { readonly socket: string; readonly method: DescMethod }
     services.flatMap(({ methods }) => methods.map((method) => ({ socket, method }))),
 );
 
-const POD_NETNS = "nvfuzz-pod";
+/** In inputs, where a pod's network namespace stands; of the same length as {@linkcode podPath}. */
+const POD_PATH = "/tmp/nvfuzz-00000000";
 const TEXTS = [
   "",
   "web",
@@ -37,7 +38,7 @@ const TEXTS = [
   "nv000000000000",
 ]
   .concat([
-    `/run/netns/${POD_NETNS}`,
+    POD_PATH,
     "/run/netns/none",
     "/proc/self/ns/net",
     "/",
@@ -54,7 +55,7 @@ const TEXTS = [
     "%s%n",
   ]);
 const SEEDS_PER_METHOD = 3;
-const CALL_TIMEOUT_MS = 4000;
+const CALL_TIMEOUT_MS = 30_000;
 /** Streams have no end of their own. */
 const STREAM_MS = 30;
 const STREAM_MESSAGES = 3;
@@ -69,15 +70,63 @@ const FAULTS: ReadonlySet<RpcCode> = new Set([
   RpcCode.DEADLINE_EXCEEDED,
 ]);
 
+const ATTACHMENT = { containerId: "0123456789abcdef", netns: POD_PATH, ifName: "eth0" };
+const POD = { ...ATTACHMENT, podName: "web", podNamespace: "default" };
+const ENTRY = {
+  srcIdentity: 256,
+  dstIdentity: 257,
+  protocol: 6,
+  dstPort: 80,
+  action: 1,
+  direction: 1,
+};
+
+/** Requests that are in order and have an effect, by the method's name. */
+const GOOD: Readonly<Record<string, object>> = {
+  AddPod: { ...POD, labels: { app: "web" } },
+  DelPod: POD,
+  CheckPod: POD,
+  CapturePod: { name: "web", namespace: "default", snaplen: 64, maxPackets: 1n },
+  CollectGarbage: { valid: [{ containerId: ATTACHMENT.containerId, ifName: "eth0" }] },
+  AttachProgram: { interfaceName: "uplink", attachType: 1 },
+  DetachProgram: { interfaceName: "uplink", attachType: 1 },
+  UpsertEndpoint: { ip: 0x0af50001, mac: new Uint8Array(6), identityId: 300, nodeIp: 0xc0000263 },
+  DeleteEndpoint: { ip: 0x0af50001 },
+  UpsertPolicy: ENTRY,
+  DeletePolicy: ENTRY,
+  SyncPolicies: {
+    policies: [ENTRY, { ...ENTRY, dstPort: 8080, portPrefixLen: 12, ruleId: 16 }],
+    cidrIdentities: [{ cidrIp: 0x0a000000, prefixLen: 8, identityId: 1 << 24 }],
+    ruleNames: { 16: "default/p:ingress[0]" },
+  },
+  PatchPolicies: { upserts: [ENTRY], deletes: [{ ...ENTRY, dstPort: 81 }] },
+  UpdateConfig: { entries: { 5: 1n, 64: 3n, 65: 100n } },
+};
+
+function goodSeed({ input, name }: DescMethod, index: number): Uint8Array[] {
+  const good = GOOD[name];
+  if (good === undefined) return [];
+  return [Uint8Array.of(index, ...toBinary(input, create(input, good as Record<string, unknown>)))];
+}
+
 function seeds(): Uint8Array[] {
   const random = new SeededRandom(20261121);
   return METHODS.flatMap(({ method }, index) => [
     Uint8Array.of(index),
+    ...goodSeed(method, index),
     ...Array.from(
       { length: SEEDS_PER_METHOD },
       () => Uint8Array.of(index, ...randomMessage(method.input, random, TEXTS)),
     ),
   ]);
+}
+
+const podPath = () => `/tmp/nvfuzz-${Deno.pid.toString(16).padStart(8, "0")}`;
+
+/** Puts the path of this run's pod where the corpus has another's. */
+function withPodPath(input: Uint8Array): Uint8Array {
+  const [from, to] = [POD_PATH, podPath()].map((text) => new TextEncoder().encode(text).toHex());
+  return Uint8Array.fromHex(input.toHex().replaceAll(from!, to!));
 }
 
 /** A request with any bytes. @returns how it ended */
@@ -113,13 +162,15 @@ export const rpc: FuzzTarget = {
   name: "rpc",
   what: "requests of every RPC on every socket of the compiled daemons",
   jobs: 4,
-  limitMs: 10_000,
+  limitMs: 40_000,
   tokens: TEXTS,
   seeds,
   async open() {
     await using building = new AsyncDisposableStack();
     const daemons = building.use(await FuzzedDaemons.start());
-    const { node } = daemons;
+    const { node, lab } = daemons;
+    await Deno.symlink((await lab.addNetns()).path, podPath());
+    building.defer(() => Deno.remove(podPath()));
     const channels = new Map(SERVED.map(([socket]) => [
       socket,
       building.use(new Channel(node.socket(socket))),
@@ -131,7 +182,7 @@ export const rpc: FuzzTarget = {
         if (++inputs === WARM_INPUTS) daemons.markBaseline();
         if (inputs % ALIVE_EVERY === 0) await daemons.checkAlive();
         const { socket, method } = METHODS[(input[0] ?? 0) % METHODS.length]!;
-        return await call(channels.get(socket)!, method, input.subarray(1));
+        return await call(channels.get(socket)!, method, withPodPath(input.subarray(1)));
       },
       async check(): Promise<void> {
         for (const channel of channels.values()) channel[Symbol.dispose]();

@@ -35,6 +35,9 @@ export async function compileC(
     if (!success) throw new Error(`clang: ${new TextDecoder().decode(stderr)}`);
     return await Deno.readFile(out);
   } finally {
-    await Deno.remove(out);
+    // clang takes away what it could not make.
+    await Deno.remove(out).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   }
 }
