@@ -14,6 +14,7 @@ import { Ipv4, Mac } from "../../shared/net/mod.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { udp } from "../../shared/testing/packets.ts";
+import type { LabPod } from "../../shared/testing/node.ts";
 import { RawLink } from "../../shared/testing/raw_link.ts";
 import { sendPacket, TcpClient, TcpEchoServer, UdpSocket } from "../../shared/testing/sockets.ts";
 import { FlowLog } from "../scenarios/flow_log.ts";
@@ -24,7 +25,7 @@ const MAX = { fragment: 64, endpoint: 64, policy: 256 };
 const options = {
   dataplaneFlags: Object.entries(MAX).map(([table, entries]) => `--${table}-max=${entries}`),
 };
-const LARGE_DATAGRAM = Uint8Array.from({ length: 4000 }, (_, index) => index);
+const LARGE_DATAGRAM = Uint8Array.from({ length: 8192 }, (_, index) => index);
 
 /** More ports than the table has entries; none of them follows another one. */
 const policy = (ports: number) => `
@@ -124,32 +125,37 @@ scenario("tables that are full", options, async ({ lab, node, step }) => {
   });
 
   await step(
-    "fragments: what is new is refused, with event and metric; the living go on",
+    "fragments: a pod that has its share is refused more, with event and metric",
     async () => {
       using link = new RawLink(client.netns, "eth0");
-      const flood = (from: number) => {
-        for (let id = from; id < from + 2 * MAX.fragment; id++) {
-          link.send(firstFragment(client.ip, web.ip, id));
-        }
-      };
-      flood(1);
-      const refused = await drops(DropReason.FRAGMENT_TABLE_FULL);
-      assert(refused > 0, "some are refused");
+      for (let id = 1; id <= 2 * MAX.fragment; id++) {
+        link.send(firstFragment(client.ip, web.ip, id));
+      }
+      assert(await drops(DropReason.FRAGMENT_TABLE_FULL) > MAX.fragment);
       await eventually(() =>
         flows.events.some(({ dropReason }) => dropReason === DropReason.FRAGMENT_TABLE_FULL)
       );
       assert.match(await metrics(), /^novanet_drops_total\{reason="FRAGMENT_TABLE_FULL"\} [1-9]/m);
       await goesOn("fragments are full");
-      await dataplane.updateConfig({ entries: { [ConfigKey.FRAGMENT_TIMEOUT_S]: 1n } });
+    },
+  );
+
+  await step(
+    "fragments: other pods still have theirs, and the first its own again in time",
+    async () => {
       using there = new UdpSocket(web.netns, { ip: web.ip });
-      using here = new UdpSocket(client.netns, { ip: client.ip });
-      await eventually(() => {
+      const arrives = (from: LabPod) => {
+        using here = new UdpSocket(from.netns, { ip: from.ip });
         here.send(there.address, LARGE_DATAGRAM);
         return there.take().some(({ data }) => data.length === LARGE_DATAGRAM.length);
-      }, {
+      };
+      assert(arrives(other), "another pod's datagram arrives");
+      assert(!arrives(client), "the flooder's does not");
+      await dataplane.updateConfig({ entries: { [ConfigKey.FRAGMENT_TIMEOUT_S]: 1n } });
+      await eventually(() => arrives(client), {
         timeoutMs: 15_000,
         intervalMs: 100,
-        what: "a datagram in fragments once they have timed out",
+        what: "a datagram in fragments once the others have timed out",
       });
     },
   );
