@@ -1,4 +1,4 @@
-import type { Cidr } from "../../shared/net/mod.ts";
+import { Cidr } from "../../shared/net/mod.ts";
 import type { CompiledCidr } from "./entries.ts";
 import type { IdAllocator } from "./stable_ids.ts";
 
@@ -12,6 +12,8 @@ interface CidrState {
 export class CidrTable {
   readonly #ids: IdAllocator;
   readonly #states = new Map<string, CidrState>();
+  /** By address, then the larger first: what is inside a CIDR stands together. */
+  readonly #sorted: CidrState[] = [];
 
   constructor(ids: IdAllocator) {
     this.#ids = ids;
@@ -28,7 +30,9 @@ export class CidrTable {
     const identityId = this.#ids.acquire(text);
     const { prefixLen } = cidr;
     const compiled = Object.freeze({ cidrIp: cidr.address.toU32(), prefixLen, identityId });
-    this.#states.set(text, { cidr, compiled, holders: 1 });
+    const added = { cidr, compiled, holders: 1 };
+    this.#states.set(text, added);
+    this.#sorted.splice(this.#place(cidr), 0, added);
     return { compiled, isNew: true };
   }
 
@@ -40,12 +44,28 @@ export class CidrTable {
     state.holders -= 1;
     if (state.holders > 0) return undefined;
     this.#states.delete(text);
+    this.#sorted.splice(this.#place(cidr), 1);
     this.#ids.release(text);
     return state.compiled.identityId;
   }
 
-  /** All CIDRs with their identities. */
-  *all(): Generator<{ cidr: Cidr; compiled: CompiledCidr }> {
-    yield* this.#states.values();
+  /** The CIDRs inside of one, itself included, with their identities. */
+  *inside(cidr: Cidr): Generator<{ cidr: Cidr; compiled: CompiledCidr }> {
+    for (let i = this.#place(cidr); i < this.#sorted.length; i++) {
+      const state = this.#sorted[i] as CidrState;
+      if (!cidr.contains(state.cidr)) return;
+      yield state;
+    }
+  }
+
+  /** The place of a CIDR, or where it belongs. */
+  #place(cidr: Cidr): number {
+    let [from, to] = [0, this.#sorted.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (Cidr.compare((this.#sorted[middle] as CidrState).cidr, cidr) < 0) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 }

@@ -6,13 +6,17 @@ import {
   type PolicyEndpoint,
 } from "./identity_group.ts";
 import { namespaceLabels } from "./objects/namespace.ts";
-import type { LabelSet } from "./objects/types.ts";
+import type { LabelSelector, LabelSet } from "./objects/types.ts";
+import { selects } from "./selector.ts";
+import { anchorsOf, labelText } from "./selector_index.ts";
 
 /** The known endpoints by address, their identities, and the labels of namespaces. */
 export class IdentityTable {
   readonly #endpoints = new Map<number, PolicyEndpoint>();
   readonly #groups = new Map<number, IdentityGroup>();
   readonly #byNamespace = new Map<string, Set<IdentityGroup>>();
+  /** Identities by `key=value`. */
+  readonly #byLabel = new Map<string, Set<IdentityGroup>>();
   readonly #namespaces = new Map<string, LabelSet>();
 
   /** Sets a namespace's labels; undefined when it has no object. */
@@ -38,9 +42,8 @@ export class IdentityTable {
     const group = known ?? newGroup(endpoint);
     if (known === undefined) {
       this.#groups.set(group.id, group);
-      const inNamespace = this.#byNamespace.get(group.namespace);
-      if (inNamespace === undefined) this.#byNamespace.set(group.namespace, new Set([group]));
-      else inNamespace.add(group);
+      addTo(this.#byNamespace, group.namespace, group);
+      for (const [key, value] of group.labels) addTo(this.#byLabel, labelText(key, value), group);
     }
     group.addresses.add(endpoint.ip.toU32());
     this.#endpoints.set(endpoint.ip.toU32(), endpoint);
@@ -57,9 +60,8 @@ export class IdentityTable {
   /** Forgets an identity that has no endpoint any more. */
   forget(group: IdentityGroup): void {
     this.#groups.delete(group.id);
-    const inNamespace = this.#byNamespace.get(group.namespace);
-    inNamespace?.delete(group);
-    if (inNamespace?.size === 0) this.#byNamespace.delete(group.namespace);
+    takeFrom(this.#byNamespace, group.namespace, group);
+    for (const [key, value] of group.labels) takeFrom(this.#byLabel, labelText(key, value), group);
   }
 
   endpoint(ip: Ipv4): PolicyEndpoint | undefined {
@@ -83,4 +85,52 @@ export class IdentityTable {
   groups(namespace?: string): Iterable<IdentityGroup> {
     return namespace === undefined ? this.#groups.values() : this.#byNamespace.get(namespace) ?? [];
   }
+
+  /** The identities of a namespace that a selector selects. */
+  *selected(namespace: string, selector: LabelSelector | undefined): Generator<IdentityGroup> {
+    const all = this.#byNamespace.get(namespace);
+    if (all === undefined) return;
+    for (const group of this.#anchored(selector, all.size) ?? all) {
+      if (group.namespace !== namespace) continue;
+      if (selector === undefined || selects(selector, group.labels)) yield group;
+    }
+  }
+
+  /** The identities that both selectors select, in any namespace. */
+  *selectedAnywhere(
+    namespaceSelector: LabelSelector,
+    selector: LabelSelector | undefined,
+  ): Generator<IdentityGroup> {
+    const anchored = this.#anchored(selector, this.#groups.size);
+    if (anchored === undefined || selector === undefined) {
+      for (const namespace of this.#byNamespace.keys()) {
+        if (!selects(namespaceSelector, this.namespaceLabels(namespace))) continue;
+        yield* this.selected(namespace, selector);
+      }
+      return;
+    }
+    for (const group of anchored) {
+      if (!selects(selector, group.labels)) continue;
+      if (selects(namespaceSelector, this.namespaceLabels(group.namespace))) yield group;
+    }
+  }
+
+  /** The identities with one of a selector's anchors; undefined when there are none or too many. */
+  #anchored(selector: LabelSelector | undefined, most: number): IdentityGroup[] | undefined {
+    const sets = anchorsOf(selector)?.map((anchor) => this.#byLabel.get(anchor));
+    if (sets === undefined) return undefined;
+    const count = sets.reduce((sum, set) => sum + (set?.size ?? 0), 0);
+    return count > most ? undefined : sets.flatMap((set) => [...set ?? []]);
+  }
+}
+
+function addTo(table: Map<string, Set<IdentityGroup>>, key: string, group: IdentityGroup): void {
+  const groups = table.get(key);
+  if (groups === undefined) table.set(key, new Set([group]));
+  else groups.add(group);
+}
+
+function takeFrom(table: Map<string, Set<IdentityGroup>>, key: string, group: IdentityGroup): void {
+  const groups = table.get(key);
+  if (groups?.delete(group) && groups.size === 0) table.delete(key);
 }

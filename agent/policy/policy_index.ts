@@ -9,6 +9,7 @@ import { RuleNames } from "./rule_names.ts";
 import { ruleName, RuleState } from "./rule_state.ts";
 import { RuleTable } from "./rule_table.ts";
 import { selects } from "./selector.ts";
+import { SelectorIndex } from "./selector_index.ts";
 import { diffObjects, type ObjectsDiff, type PolicyObjects } from "./snapshot.ts";
 import type { IdAllocator } from "./stable_ids.ts";
 
@@ -40,7 +41,7 @@ export class PolicyIndex {
   readonly #combinations: Combinations;
   readonly #rules: RuleTable;
   readonly #policies = new Map<string, PolicyState>();
-  readonly #byNamespace = new Map<string, Map<string, PolicyState>>();
+  readonly #bySelector = new SelectorIndex<PolicyState>();
   #applied: PolicyObjects | undefined;
 
   /** @param defaultDeny whether pods that no policy isolates are closed (config key 5). */
@@ -68,11 +69,11 @@ export class PolicyIndex {
     for (const rule of state.rules) this.#rules.reserve(rule);
     this.removePolicy(policy.namespace, policy.name);
     this.#policies.set(policyKey(policy), state);
-    const inNamespace = this.#byNamespace.get(policy.namespace);
-    if (inNamespace !== undefined) inNamespace.set(policy.name, state);
-    else this.#byNamespace.set(policy.namespace, new Map([[policy.name, state]]));
+    this.#bySelector.add(policy.namespace, policy.podSelector, state);
     for (const rule of state.rules) this.#rules.add(rule);
-    for (const group of this.#identities.groups(policy.namespace)) this.#select(state, group);
+    for (const group of this.#identities.selected(policy.namespace, policy.podSelector)) {
+      this.#select(state, group);
+    }
   }
 
   /** Takes a policy out of force; one that is not there is no error. */
@@ -85,9 +86,7 @@ export class PolicyIndex {
       this.#names.release(rule.name, rule.id);
     }
     this.#policies.delete(policyKey(state.policy));
-    const inNamespace = this.#byNamespace.get(namespace);
-    inNamespace?.delete(name);
-    if (inNamespace?.size === 0) this.#byNamespace.delete(namespace);
+    this.#bySelector.remove(namespace, state.policy.podSelector, state);
   }
 
   /**
@@ -95,8 +94,9 @@ export class PolicyIndex {
    * @param labels undefined when it has no object: then its name is its only label.
    */
   setNamespace(name: string, labels: LabelSet | undefined): void {
+    const before = this.#identities.namespaceLabels(name);
     this.#identities.setNamespace(name, labels);
-    for (const group of this.#identities.groups(name)) this.#rules.updatePeer(group, []);
+    for (const group of this.#identities.groups(name)) this.#rules.updatePeer(group, before);
   }
 
   /**
@@ -110,8 +110,10 @@ export class PolicyIndex {
     }
     const { group, isNew } = this.#identities.put(endpoint);
     if (isNew) {
-      for (const state of this.#policiesOf(group)) this.#select(state, group);
-      this.#rules.updatePeer(group, this.#rulesOf(group));
+      for (const state of this.#policiesOf(group)) {
+        if (selects(state.policy.podSelector, group.labels)) this.#select(state, group);
+      }
+      this.#rules.addPeer(group);
     }
     this.#rules.addAddress(endpoint.ip);
   }
@@ -124,7 +126,7 @@ export class PolicyIndex {
     this.#identities.remove(ip);
     if (group.addresses.size > 0) return;
     for (const state of this.#policiesOf(group)) this.#unselect(state, group);
-    this.#rules.removePeer(group, this.#rulesOf(group));
+    this.#rules.removePeer(group);
     this.#identities.forget(group);
   }
 
@@ -197,16 +199,12 @@ export class PolicyIndex {
     return { policy, rules, selected };
   }
 
+  /** The policies that may select an identity. */
   #policiesOf(group: IdentityGroup): Iterable<PolicyState> {
-    return this.#byNamespace.get(group.namespace)?.values() ?? [];
-  }
-
-  #rulesOf(group: IdentityGroup): RuleState[] {
-    return [...this.#policiesOf(group)].flatMap(({ rules }) => rules);
+    return this.#bySelector.candidates(group.namespace, group.labels);
   }
 
   #select(state: PolicyState, group: IdentityGroup): void {
-    if (!selects(state.policy.podSelector, group.labels)) return;
     state.selected.add(group);
     for (const direction of DIRECTIONS) {
       if (!state.policy.isolates[direction]) continue;

@@ -19,7 +19,8 @@ export interface Origin {
   readonly rule: RuleState;
 }
 
-interface NamedMatch {
+/** A port name that a rule allows. */
+export interface NamedMatch {
   readonly protocol: PortProtocol;
   readonly name: string;
 }
@@ -73,12 +74,6 @@ export class RuleState implements Origin {
 
   get rule(): RuleState {
     return this;
-  }
-
-  /** Whether pods of namespaces other than the policy's can be peers. */
-  get crossesNamespaces(): boolean {
-    return this.pods.some((peer) => peer.namespaceSelector !== undefined) ||
-      this.resolvesAtPeers;
   }
 
   /** Whether every pod can be a peer because only it says what the rule's port names mean. */

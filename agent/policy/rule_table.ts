@@ -1,11 +1,14 @@
 import { Cidr, Ipv4 } from "../../shared/net/mod.ts";
 import type { Bucket } from "./bucket.ts";
+import { BlockIndex } from "./block_index.ts";
 import { TrackedMap } from "./change_tracker.ts";
 import { CidrTable } from "./cidr_table.ts";
 import type { Combinations } from "./combinations.ts";
 import type { CompiledCidr } from "./entries.ts";
 import type { IdentityGroup } from "./identity_group.ts";
 import type { IdentityTable } from "./identity_table.ts";
+import type { LabelSet } from "./objects/types.ts";
+import { PeerIndex } from "./peer_index.ts";
 import type { Origin, RuleState } from "./rule_state.ts";
 import type { IdAllocator } from "./stable_ids.ts";
 
@@ -25,9 +28,8 @@ export class RuleTable {
   readonly #combinations: Combinations;
   readonly #cidrs: CidrTable;
   readonly #cidrIdentities = new TrackedMap<number, CompiledCidr>();
-  /** Rules that pods of any namespace may match. */
-  readonly #crossRules = new Set<RuleState>();
-  readonly #blockRules = new Set<RuleState>();
+  readonly #byPods = new PeerIndex();
+  readonly #byBlocks = new BlockIndex();
   /** Rules that care for the addresses of single pods, with those that they allow now. */
   readonly #pins = new Map<RuleState, Map<number, Pin>>();
 
@@ -57,12 +59,11 @@ export class RuleTable {
   /** Puts a reserved rule in force. Its policy selects nothing yet. */
   add(rule: RuleState): void {
     if (rule.any) rule.peers.add(0);
-    if (rule.crossesNamespaces) this.#crossRules.add(rule);
-    const candidates = rule.crossesNamespaces ? undefined : rule.policy.namespace;
-    for (const group of this.#identities.groups(candidates)) this.#updatePeer(rule, group);
-    if (rule.blocks.length > 0) {
-      this.#blockRules.add(rule);
-      for (const { cidr, compiled } of this.#cidrs.all()) {
+    this.#byPods.add(rule);
+    this.#byBlocks.add(rule);
+    for (const group of this.#podsOf(rule)) this.#addPeer(rule, group.id, group);
+    for (const block of rule.blocks) {
+      for (const { cidr, compiled } of this.#cidrs.inside(block.cidr)) {
         if (rule.allowsCidr(cidr)) this.#addPeer(rule, compiled.identityId, undefined);
       }
     }
@@ -78,8 +79,8 @@ export class RuleTable {
       this.#unpin(rule, Ipv4.fromU32(address));
     }
     this.#pins.delete(rule);
-    this.#crossRules.delete(rule);
-    this.#blockRules.delete(rule);
+    this.#byPods.remove(rule);
+    this.#byBlocks.remove(rule);
     for (const cidr of rule.cidrs()) this.#releaseCidr(cidr);
   }
 
@@ -105,29 +106,55 @@ export class RuleTable {
     }
   }
 
-  /**
-   * Matches an identity that is new, or whose namespace's labels changed, against the rules.
-   * @param localRules the rules of the policies of its namespace.
-   */
-  updatePeer(group: IdentityGroup, localRules: Iterable<RuleState>): void {
-    for (const rule of localRules) this.#updatePeer(rule, group);
-    for (const rule of this.#crossRules) this.#updatePeer(rule, group);
+  /** Matches a new identity against the rules. */
+  addPeer(group: IdentityGroup): void {
+    const labels = this.#identities.namespaceLabels(group.namespace);
+    for (const rule of this.#byPods.candidates(group, labels)) this.#updatePeer(rule, group);
   }
 
   /** Takes an identity that goes from the rules' peers. */
-  removePeer(group: IdentityGroup, localRules: Iterable<RuleState>): void {
-    for (const rule of localRules) this.#removePeer(rule, group.id, group);
-    for (const rule of this.#crossRules) this.#removePeer(rule, group.id, group);
+  removePeer(group: IdentityGroup): void {
+    const labels = this.#identities.namespaceLabels(group.namespace);
+    for (const rule of this.#byPods.candidates(group, labels)) {
+      this.#removePeer(rule, group.id, group);
+    }
+  }
+
+  /**
+   * Matches an identity again whose namespace's labels changed.
+   * @param before the labels that its namespace had.
+   */
+  updatePeer(group: IdentityGroup, before: LabelSet): void {
+    const now = this.#identities.namespaceLabels(group.namespace);
+    const rules = this.#byPods.candidates(group, before);
+    for (const rule of rules.union(this.#byPods.candidates(group, now))) {
+      this.#updatePeer(rule, group);
+    }
   }
 
   /** Notes a new endpoint. */
   addAddress(ip: Ipv4): void {
-    for (const rule of this.#pins.keys()) this.#pin(rule, ip);
+    for (const rule of this.#byBlocks.around(Cidr.of(ip, 32))) this.#pin(rule, ip);
   }
 
   /** Notes that an endpoint goes. */
   removeAddress(ip: Ipv4): void {
-    for (const rule of this.#pins.keys()) this.#unpin(rule, ip);
+    for (const rule of this.#byBlocks.around(Cidr.of(ip, 32))) this.#unpin(rule, ip);
+  }
+
+  /** The identities that a rule's peers select now. */
+  *#podsOf(rule: RuleState): Generator<IdentityGroup> {
+    if (rule.resolvesAtPeers) {
+      for (const group of this.#identities.groups()) {
+        if (rule.namedPortsOf(group).length > 0) yield group;
+      }
+      return;
+    }
+    for (const { namespaceSelector, podSelector } of rule.pods) {
+      yield* namespaceSelector === undefined
+        ? this.#identities.selected(rule.policy.namespace, podSelector)
+        : this.#identities.selectedAnywhere(namespaceSelector, podSelector);
+    }
   }
 
   #updatePeer(rule: RuleState, group: IdentityGroup): void {
@@ -189,7 +216,7 @@ export class RuleTable {
     if (!isNew) return compiled.identityId;
     this.#cidrIdentities.set(compiled.identityId, compiled);
     // The addresses of the new CIDR had the identity of the one around it; they keep its rules.
-    for (const rule of this.#blockRules) {
+    for (const rule of this.#byBlocks.around(cidr)) {
       if (rule.allowsCidr(cidr)) this.#addPeer(rule, compiled.identityId, undefined);
     }
     return compiled.identityId;
@@ -199,6 +226,6 @@ export class RuleTable {
     const identity = this.#cidrs.release(cidr);
     if (identity === undefined) return;
     this.#cidrIdentities.delete(identity);
-    for (const rule of this.#blockRules) this.#removePeer(rule, identity, undefined);
+    for (const rule of this.#byBlocks.around(cidr)) this.#removePeer(rule, identity, undefined);
   }
 }

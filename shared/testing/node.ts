@@ -12,6 +12,9 @@ const DIST = join(import.meta.dirname ?? ".", "..", "..", "dist");
 const NODE_ADDRESS = "192.0.2.10";
 const OUTSIDE_ADDRESS = "192.0.2.1";
 
+/** The dataplane may wait for seconds while others on the machine take namespaces down. */
+const RULES_TIMEOUT_MS = 30_000;
+
 /** How a node of the lab differs from the default. */
 export interface LabNodeOptions {
   /** Keys of the agent's configuration file, beside the paths that the node sets itself. */
@@ -322,7 +325,7 @@ export class LabNode {
       const rules = await this.ruleNames();
       if (!isInForce(rules)) throw new Error(`in force: ${rules.join(", ")}`);
       return true;
-    }, { intervalMs: 5, what: "a policy in force" });
+    }, { timeoutMs: RULES_TIMEOUT_MS, intervalMs: 5, what: "a policy in force" });
   }
 
   /** Runs novanetctl. @throws {CommandError} when it fails. */

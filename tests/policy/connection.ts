@@ -10,7 +10,7 @@ import {
   TcpEchoServer,
   UdpSocket,
 } from "../../shared/testing/sockets.ts";
-import type { Party } from "./policy_node.ts";
+import { FATE_TIMEOUT_MS, type Party } from "./policy_node.ts";
 
 /** The end of a connection that opened it, or the other one. */
 export type Sender = "source" | "target";
@@ -47,6 +47,7 @@ export async function openConnection(
   for (const sender of ["source", "target"] as const) {
     connection.send(sender);
     await eventually(() => connection.hasArrived(), {
+      timeoutMs: FATE_TIMEOUT_MS,
       intervalMs: 1,
       what: `${protocol}/${port} ${source.ip} to ${target.ip}, opened by its ${sender}`,
     });
@@ -73,8 +74,11 @@ class TcpConnection implements Connection {
   static async open(source: Party, target: Party, port: number): Promise<TcpConnection> {
     await using stack = new AsyncDisposableStack();
     const server = stack.use(new TcpEchoServer(target.netns, port));
-    const client = stack.use(await TcpClient.connect(source.netns, { ip: target.ip, port }));
-    assert.equal(await client.exchange("hello"), "hello");
+    const options = { timeoutMs: FATE_TIMEOUT_MS };
+    const client = stack.use(
+      await TcpClient.connect(source.netns, { ip: target.ip, port }, options),
+    );
+    assert.equal(await client.exchange("hello", FATE_TIMEOUT_MS), "hello");
     stack.move();
     return new TcpConnection(server, client);
   }

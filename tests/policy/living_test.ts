@@ -11,12 +11,10 @@ import { scenario } from "../scenarios/scenario.ts";
 import { modelEnd } from "./cast.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { decide, type Verdict } from "./model.ts";
-import { PolicyNode } from "./policy_node.ts";
+import { FATE_TIMEOUT_MS, PolicyNode } from "./policy_node.ts";
 import { describeProbe, type LivingCase, type LivingProbe, readLiving } from "./table.ts";
 
 const CASES = readLiving();
-/** TCP waits longer and longer before it sends again what was dropped. */
-const REPEAT_TIMEOUT_MS = 10_000;
 
 Deno.test("what becomes of living connections is what the documentation says", () => {
   for (const { what, before, after, connections } of CASES) {
@@ -69,15 +67,24 @@ async function fateOf(
   connection.send(probe.sender);
   const what = describeProbe(probe, probe.verdict, probe.rule);
   if (probe.verdict === "allow") {
-    await eventually(() => connection.hasArrived(), { intervalMs: 2, what });
+    await eventually(() => connection.hasArrived(), {
+      timeoutMs: FATE_TIMEOUT_MS,
+      intervalMs: 2,
+      what,
+    });
     return { verdict: "allow", rule: probe.rule };
   }
   const event = await eventually(() => eventOf(cast, from, probe, connection), {
+    timeoutMs: FATE_TIMEOUT_MS,
     intervalMs: 2,
     what,
   });
   if (probe.verdict === "audit") {
-    await eventually(() => connection.hasArrived(), { intervalMs: 2, what });
+    await eventually(() => connection.hasArrived(), {
+      timeoutMs: FATE_TIMEOUT_MS,
+      intervalMs: 2,
+      what,
+    });
     return { verdict: "audit", rule: event.rule };
   }
   assert.equal(DropReason[event.dropReason], "POLICY_DENIED", what);
@@ -110,7 +117,7 @@ async function play(cast: PolicyNode, { before, after, connections }: LivingCase
     const connection = living[i] as Connection;
     if (probe.verdict !== "deny" || !connection.repeats) connection.send(probe.sender);
     await eventually(() => connection.hasArrived(), {
-      timeoutMs: REPEAT_TIMEOUT_MS,
+      timeoutMs: FATE_TIMEOUT_MS,
       intervalMs: 5,
       what: `${describeProbe(probe, "as before", "it")}`,
     });

@@ -14,7 +14,15 @@ import type { LabNode } from "../../shared/testing/node.ts";
 import { icmpEcho, sctp, tcp, type TransportLayer, udp } from "../../shared/testing/packets.ts";
 import { PacketReceiver, sendPacket } from "../../shared/testing/sockets.ts";
 import { FlowLog } from "../scenarios/flow_log.ts";
-import { NODE, OUTSIDE, parseService, type PartyName, PODS, type Service } from "./cast.ts";
+import {
+  NAMESPACES,
+  NODE,
+  OUTSIDE,
+  parseService,
+  type PartyName,
+  PODS,
+  type Service,
+} from "./cast.ts";
 import type { RawPolicy, Verdict } from "./model.ts";
 import type { World } from "./table.ts";
 
@@ -38,6 +46,8 @@ export interface Fate {
  */
 const MARK = { namespace: "mark", name: "mark", ip: "10.244.0.99" };
 const FIRST_PORT = 10_000;
+/** For a machine that is busy; on an idle one it takes milliseconds. */
+export const FATE_TIMEOUT_MS = 20_000;
 const VERDICTS: ReadonlyMap<PolicyAction, Verdict> = new Map([
   [PolicyAction.ALLOW, "allow"],
   [PolicyAction.AUDIT, "audit"],
@@ -100,7 +110,10 @@ export class PolicyNode {
     const flows = await FlowLog.open(node, () => {
       sendPacket(from.netns, { src: from.ip, dst: to.ip }, udp({ srcPort: ++port, dstPort: 9 }));
     });
-    return new PolicyNode(lab, node, parties, lab.own(flows));
+    const cast = new PolicyNode(lab, node, parties, lab.own(flows));
+    // The first world has no mark of an earlier one, whose going would tell that pods have their new labels.
+    await cast.enter({ policies: [], pods: PODS, namespaces: NAMESPACES });
+    return cast;
   }
 
   /** @returns somebody by name. */
@@ -155,7 +168,7 @@ export class PolicyNode {
         assert(!hasArrived, `${what}: dropped, they say, but it arrived`);
       } else if (!hasArrived) return undefined;
       return { verdict: VERDICTS.get(event.verdict) ?? "deny", rule: event.rule, srcPort };
-    }, { intervalMs: 2, what });
+    }, { timeoutMs: FATE_TIMEOUT_MS, intervalMs: 2, what });
   }
 
   #take(receiver: PacketReceiver): void {

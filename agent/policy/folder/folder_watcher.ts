@@ -1,5 +1,9 @@
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
+/** Deno keeps so many events for a reader that is not there yet, and drops further ones silently. */
+const EVENT_QUEUE_LENGTH = 16;
+/** Longer than it takes to read them all. */
+const BURST_MS = 5000;
 
 /** What a `FolderWatcher` reports to. */
 export interface WatchListener {
@@ -16,6 +20,8 @@ export class FolderWatcher {
   #watched: ReadonlyMap<string, string> = new Map();
   #retryMs = FIRST_RETRY_MS;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  /** When the latest events were read, as many as fit into the queue. */
+  readonly #times: number[] = [];
 
   constructor(listener: WatchListener) {
     this.#listener = listener;
@@ -51,8 +57,10 @@ export class FolderWatcher {
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
     try {
       for await (const { kind, paths, flag } of watcher) {
+        const isBurst = this.#isBurst();
         // Reading is an access, ours too.
-        if (kind !== "access") this.#listener.changed(flag === "rescan" ? [] : paths);
+        if (kind === "access" && !isBurst) continue;
+        this.#listener.changed(flag === "rescan" || isBurst ? [] : paths);
       }
     } catch (error) {
       if (watcher !== this.#watcher) return;
@@ -60,6 +68,14 @@ export class FolderWatcher {
       this.#stop();
       this.#retryLater();
     }
+  }
+
+  /** Whether so many events came that others may have been dropped. */
+  #isBurst(): boolean {
+    const now = performance.now();
+    this.#times.push(now);
+    if (this.#times.length > EVENT_QUEUE_LENGTH) this.#times.shift();
+    return this.#times.length === EVENT_QUEUE_LENGTH && now - (this.#times[0] ?? 0) < BURST_MS;
   }
 
   #retryLater(): void {

@@ -4,7 +4,13 @@ import { diffObjects } from "../snapshot.ts";
 import { Debounce } from "./debounce.ts";
 import { FolderWatcher } from "./folder_watcher.ts";
 import { readManifestFile } from "./read_file.ts";
-import { type FolderListing, isManifestName, scanFolder } from "./scan.ts";
+import {
+  type FolderListing,
+  type FoundFile,
+  isManifestName,
+  MAX_FILES,
+  scanFolder,
+} from "./scan.ts";
 
 const QUIET_MS = 50;
 const LONGEST_BURST_MS = 1000;
@@ -40,9 +46,11 @@ export class ManifestSource {
   readonly #debounce = new Debounce(() => this.#enqueue(), QUIET_MS, LONGEST_BURST_MS);
   /** Files as they were last read. */
   readonly #signatures = new Map<string, string>();
-  /** Paths that events named since the last look; undefined: look everywhere. */
+  /** Places that events named since the last look; undefined: look everywhere. */
   #named: Set<string> | undefined;
   #listing: FolderListing | undefined;
+  /** The folder's manifest files as far as they are known, and whether symlinks lead to them. */
+  #found = new Map<string, FoundFile>();
   #work: Promise<void> = Promise.resolve();
   #delivered: ManifestSnapshot | undefined;
   #closed = false;
@@ -81,13 +89,17 @@ export class ManifestSource {
     if (this.#closed) return;
     const known = paths.length > 0 ? paths.filter((path) => this.#concerns(path)) : undefined;
     if (known?.length === 0) return;
-    for (const path of known ?? []) {
-      const file = this.#plainFile(path);
-      if (file === undefined) this.#named = undefined;
-      else this.#named?.add(file);
-    }
+    for (const path of known ?? []) this.#name(path);
     if (known === undefined) this.#named = undefined;
     this.#debounce.poke();
+  }
+
+  /** Notes where an event was: at a place in a directory of the folder, else look everywhere. */
+  #name(path: string): void {
+    const { directories } = this.#listing ?? {};
+    const directory = directories?.get(dirname(path));
+    if (directory === undefined || directories?.has(path)) this.#named = undefined;
+    else this.#named?.add(join(directory, basename(path)));
   }
 
   /** The directory above the folder is watched too; what else happens there is of no interest. */
@@ -99,14 +111,6 @@ export class ManifestSource {
     );
   }
 
-  /** @returns the manifest's path when an event's path can only mean one plain file. */
-  #plainFile(path: string): string | undefined {
-    const directory = this.#listing?.directories.get(dirname(path));
-    if (directory === undefined || !isManifestName(basename(path))) return undefined;
-    const file = join(directory, basename(path));
-    return this.#listing?.files.get(file)?.isLink === false ? file : undefined;
-  }
-
   #enqueue(): void {
     this.#work = this.#work.then(() => this.#look()).catch(this.#options.onError);
   }
@@ -115,9 +119,28 @@ export class ManifestSource {
     if (this.#closed) return;
     const named = this.#named;
     this.#named = new Set();
-    if (named === undefined) await this.#lookEverywhere();
-    else for (const file of named) await this.#read(file);
+    if (named === undefined || !this.#admit(named)) await this.#lookEverywhere();
+    else for (const file of named) if (this.#found.has(file)) await this.#read(file);
     await this.#deliver();
+  }
+
+  /**
+   * Takes new plain files among these places into account.
+   * @returns false when only a look at the whole folder tells what happened: a directory or a symlink
+   * is involved, or there are too many files.
+   */
+  #admit(named: ReadonlySet<string>): boolean {
+    const isLinked = this.#found.values().some(({ isLink }) => isLink);
+    if (isLinked || (this.#listing?.skipped.size ?? 0) > 0) return false;
+    for (const place of named) {
+      if (this.#found.has(place)) continue;
+      const kind = kindOf(place);
+      if (kind === "other" && !basename(place).startsWith(".")) return false;
+      if (kind !== "file" || !isManifestName(basename(place))) continue;
+      if (this.#found.size >= MAX_FILES) return false;
+      this.#found.set(place, { signature: "", isLink: false });
+    }
+    return true;
   }
 
   async #lookEverywhere(): Promise<void> {
@@ -126,6 +149,7 @@ export class ManifestSource {
       listing = scanFolder(this.#folder);
     }
     this.#listing = listing;
+    this.#found = new Map(listing.files);
     const faults = listing.faults.map(({ path, reason }) => ({
       file: path,
       line: 0,
@@ -160,6 +184,7 @@ export class ManifestSource {
 
   #forget(file: string): void {
     this.#signatures.delete(file);
+    this.#found.delete(file);
     this.#store.removeFile(file);
   }
 
@@ -168,6 +193,14 @@ export class ManifestSource {
     if (this.#closed || isSame(this.#delivered, snapshot)) return;
     this.#delivered = snapshot;
     await this.#options.onSnapshot(snapshot);
+  }
+}
+
+function kindOf(path: string): "file" | "other" | "nothing" {
+  try {
+    return Deno.lstatSync(path).isFile ? "file" : "other";
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? "nothing" : "other";
   }
 }
 

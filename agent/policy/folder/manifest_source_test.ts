@@ -162,6 +162,11 @@ Deno.test("a burst of changes is one snapshot, and nothing changed is none", asy
   for (let i = 0; i < 100; i++) fixture.write(`manifests/p${i}.yaml`, pod(`p${i}`));
   await eventually(() => fixture.snapshots.at(-1)?.pods.size === 101);
   assert(fixture.snapshots.length <= 4, `${fixture.snapshots.length} snapshots`);
+  // More events than the system keeps for a reader that is not there yet.
+  for (let i = 0; i < 100; i++) fixture.write(`manifests/p${i}.yaml`, pod(`q${i}`));
+  await eventually(() =>
+    [...fixture.snapshots.at(-1)?.pods.values() ?? []].every(({ name }) => !name.startsWith("p"))
+  );
   const count = fixture.snapshots.length;
   fixture.write("manifests/a.yaml", pod("a"));
   await fixture.source.rescan();
@@ -187,4 +192,28 @@ Deno.test("a failing callback is reported and the next snapshot still comes", as
   await source.close();
   await source.close();
   Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("files that come one by one: new, put in place by renaming, no manifests, folders and links", async () => {
+  await using fixture = new Fixture();
+  for (const name of ["a", "b", "c"]) fixture.write(`manifests/${name}.yaml`, pod(name));
+  await fixture.source.start();
+  const file = (name: string) => `${fixture.folder}/${name}`;
+  fixture.write("manifests/a.yaml", pod("a2"));
+  await fixture.inForce("a2 b c");
+  fixture.write("manifests/d.yaml", pod("d"));
+  await fixture.inForce("a2 b c d");
+  fixture.write("manifests/a.yaml.new", pod("a3"));
+  Deno.renameSync(file("a.yaml.new"), file("a.yaml"));
+  await fixture.inForce("a3 b c d");
+  fixture.write("manifests/notes.txt", "nothing");
+  fixture.write("manifests/.hidden.yaml", pod("hidden"));
+  Deno.removeSync(file("c.yaml"));
+  await fixture.inForce("a3 b d");
+  Deno.mkdirSync(file("sub.yaml"));
+  fixture.write("manifests/sub.yaml/e.yaml", pod("e"));
+  await fixture.inForce("a3 b d e");
+  Deno.symlinkSync(file("notes.txt"), file("f.yaml"));
+  fixture.write("manifests/notes.txt", pod("f"));
+  await fixture.inForce("a3 b d e f");
 });
