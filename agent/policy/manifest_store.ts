@@ -1,4 +1,5 @@
-import { type ManifestFile, parseManifest } from "./objects/manifest.ts";
+import type { ManifestFile } from "./objects/manifest.ts";
+import { ManifestReader } from "./objects/manifest_reader.ts";
 import type { ManifestProblem } from "./objects/problem.ts";
 import { type ManifestObject, objectKey } from "./objects/types.ts";
 import { fingerprint, groupObjects, type PolicyObjects, replaceObjects } from "./snapshot.ts";
@@ -78,6 +79,7 @@ class ObjectsInForce {
 
 /** One file as the store knows it. */
 interface FileState {
+  readonly reader: ManifestReader;
   /** The latest contents; objects empty when invalid. */
   latest: ManifestFile;
   /** The latest text until it is in force. */
@@ -117,7 +119,7 @@ export class ManifestStore {
   /** Notes a file's contents. */
   setFile(file: string, text: string): void {
     const state = this.#state(file);
-    const latest = parseManifest(file, text);
+    const latest = state.reader.read(text);
     state.latest = { ...latest, objects: reuse(latest.objects, state.inForce ?? []) };
     state.text = text;
     this.#note(file);
@@ -220,8 +222,10 @@ export class ManifestStore {
     const known = this.#files.get(file);
     if (known !== undefined) return known;
     const text = this.#lastGood?.get(file);
-    const earlier = text === undefined ? undefined : parseManifest(file, text);
+    const reader = new ManifestReader(file);
+    const earlier = text === undefined ? undefined : reader.read(text);
     const state: FileState = {
+      reader,
       latest: { objects: [], errors: [], warnings: [] },
       text: undefined,
       inForce: earlier?.errors.length === 0 ? earlier.objects : undefined,
@@ -296,6 +300,10 @@ function reuse(
   now: readonly ManifestObject[],
   before: readonly ManifestObject[],
 ): readonly ManifestObject[] {
-  const known = new Map(before.map((object) => [fingerprint(object), object]));
-  return now.map((object) => known.get(fingerprint(object)) ?? object);
+  const had = new Set(before);
+  const has = new Set(now);
+  const known = new Map(
+    before.filter((object) => !has.has(object)).map((object) => [fingerprint(object), object]),
+  );
+  return now.map((object) => had.has(object) ? object : known.get(fingerprint(object)) ?? object);
 }

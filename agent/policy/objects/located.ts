@@ -48,6 +48,13 @@ export interface DocumentLimits {
   readonly maxDepth: number;
 }
 
+/** How {@linkcode readDocuments} reads. */
+export interface ReadOptions {
+  readonly limits: DocumentLimits;
+  /** The line of the file in which the text begins, from 1. */
+  readonly firstLine: number;
+}
+
 /** Enough for thousands of objects in one file; a file of nested aliases stops here. */
 export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = { maxValues: 1_000_000, maxDepth: 64 };
 
@@ -64,10 +71,10 @@ export function readDocuments(
   text: string,
   json: boolean,
   problems: ProblemList,
-  limits: DocumentLimits = DEFAULT_DOCUMENT_LIMITS,
+  { limits, firstLine }: ReadOptions = { limits: DEFAULT_DOCUMENT_LIMITS, firstLine: 1 },
 ): Located[] {
   if (json && !checkJson(text, problems)) return [];
-  const lines = new LineCounter();
+  const lines = new FileLines(firstLine);
   const located: Located[] = [];
   try {
     // Tabs stand only between the tokens of valid JSON, where YAML may take them for indentation.
@@ -84,6 +91,21 @@ export function readDocuments(
     problems.error(0, "", undefined, "it is nested too deeply");
   }
   return problems.errors.length > 0 ? [] : located;
+}
+
+/** Counts the lines of a file of which a text is a part. */
+class FileLines extends LineCounter {
+  readonly #firstLine: number;
+
+  constructor(firstLine: number) {
+    super();
+    this.#firstLine = firstLine;
+  }
+
+  /** The line of the file, from 1, that an offset of the text stands in. */
+  lineAt(offset: number): number {
+    return this.linePos(offset).line + this.#firstLine - 1;
+  }
 }
 
 function parse(text: string, lineCounter: LineCounter): Document.Parsed[] {
@@ -120,13 +142,13 @@ function checkJson(text: string, problems: ProblemList): boolean {
 
 function reportParserFaults(
   document: Document.Parsed,
-  lines: LineCounter,
+  lines: FileLines,
   problems: ProblemList,
 ): void {
   // A warning of the parser is an unresolved tag: the value would not be what its author means.
   const faults: YAMLError[] = [...document.errors, ...document.warnings];
   for (const fault of faults) {
-    problems.error(lines.linePos(fault.pos[0]).line, "", undefined, fault.message);
+    problems.error(lines.lineAt(fault.pos[0]), "", undefined, fault.message);
   }
 }
 
@@ -149,14 +171,14 @@ interface Anchored {
 
 /** Turns the parser's nodes into located values within the limits of one file. */
 class LocatedReader {
-  readonly #lines: LineCounter;
+  readonly #lines: FileLines;
   readonly #problems: ProblemList;
   readonly #limits: DocumentLimits;
   readonly #anchors = new Map<string, Anchored>();
   #values = 0;
   #deepest = 0;
 
-  constructor(lines: LineCounter, problems: ProblemList, limits: DocumentLimits) {
+  constructor(lines: FileLines, problems: ProblemList, limits: DocumentLimits) {
     this.#lines = lines;
     this.#problems = problems;
     this.#limits = limits;
@@ -265,6 +287,6 @@ class LocatedReader {
   }
 
   #line(node: Node): number {
-    return node.range ? this.#lines.linePos(node.range[0]).line : 0;
+    return node.range ? this.#lines.lineAt(node.range[0]) : 0;
   }
 }

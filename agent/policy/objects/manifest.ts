@@ -1,9 +1,9 @@
 import { Fields } from "./fields.ts";
 import {
   DEFAULT_DOCUMENT_LIMITS,
-  type DocumentLimits,
   type Located,
   readDocuments,
+  type ReadOptions,
 } from "./located.ts";
 import { readNamespace } from "./namespace.ts";
 import { readNetworkPolicy } from "./network_policy.ts";
@@ -46,6 +46,9 @@ export interface ManifestFile {
   readonly warnings: readonly ManifestProblem[];
 }
 
+/** How {@linkcode parseManifest} reads. */
+export type ParseOptions = Partial<ReadOptions>;
+
 /**
  * Parses and checks the Kubernetes objects of one file: Pod, Namespace, NetworkPolicy, and v1 List
  * of them. Pure; never throws for what is in the text.
@@ -55,12 +58,13 @@ export interface ManifestFile {
 export function parseManifest(
   file: string,
   text: string,
-  limits: DocumentLimits = DEFAULT_DOCUMENT_LIMITS,
+  { limits = DEFAULT_DOCUMENT_LIMITS, firstLine = 1 }: ParseOptions = {},
 ): ManifestFile {
   const problems = new ProblemList(file);
   const objects: ManifestObject[] = [];
   const json = file.toLowerCase().endsWith(".json");
-  for (const document of readDocuments(text.replace(/^\ufeff/, ""), json, problems, limits)) {
+  const plain = text.replace(/^\ufeff/, "");
+  for (const document of readDocuments(plain, json, problems, { limits, firstLine })) {
     readObject(document, "", problems, objects);
   }
   refuseRepeats(objects, problems);
