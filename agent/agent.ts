@@ -135,6 +135,7 @@ function startHttp({ parts, spool }: Assembly, resources: AsyncDisposableStack):
         addresses: registry.addresses,
         pendingDeletes: spool.pending,
         flowSubscribers: flows.subscribers,
+        closedIdentities: enforcer.closedIdentities,
         policyErrors: enforcer.snapshot.errors.length,
         warnings: parts.warnings().length,
         flowEvents: flows.events,

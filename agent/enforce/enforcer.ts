@@ -113,6 +113,11 @@ export class Enforcer {
     return this.#index.entryCount;
   }
 
+  /** How many identities are closed because there is no room for their rules. */
+  get closedIdentities(): number {
+    return this.#sender.refused?.closed?.size ?? 0;
+  }
+
   /** What of the policy is not in force, one sentence each. */
   get warnings(): string[] {
     const { refused } = this.#sender;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { closeCalls, openCalls } from "../dataplane/calls.ts";
 import type { CompiledEntry, DesiredPolicy } from "../policy/mod.ts";
 import { FakeDataplane } from "../testing/fake_dataplane.ts";
-import { PolicySender } from "./policy_sender.ts";
+import { PolicySender, type Refusal } from "./policy_sender.ts";
 
 function entry(dstIdentity: number): CompiledEntry {
   return {
@@ -49,6 +49,11 @@ class SenderLab implements AsyncDisposable {
       rulesRemoved: [],
       empty: false,
     });
+  }
+
+  /** Why our set is not in force. */
+  refused(): Refusal | undefined {
+    return this.sender.refused;
   }
 
   /** What the dataplane was told since the last call. */
@@ -148,4 +153,37 @@ Deno.test("what changes while it is sent is sent after it", async () => {
     assert.deepEqual(lab.has(), [...lab.desired.keys()].sort());
     assert.deepEqual(lab.told(), ["patchPolicies +1 -1"]);
   }
+});
+
+Deno.test("a dataplane without room closes what would change, and says so until all of it fits", async () => {
+  await using lab = await SenderLab.start();
+  lab.dataplane.room = 2;
+  lab.change([300, 301]);
+  await lab.sender.send(lab.calls);
+  assert.equal(lab.refused(), undefined);
+
+  lab.change([302, 303]);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assert.rejects(lab.sender.send(lab.calls), /POLICIES is full/);
+    assert.deepEqual(lab.has(), [300, 301], "what does not change stays");
+    assert.deepEqual([...lab.refused()?.closed ?? []], [302, 303]);
+    assert.ok(!lab.sender.upToDate, "it is tried again");
+  }
+
+  lab.change([], [300, 302]);
+  await lab.sender.send(lab.calls);
+  assert.deepEqual(lab.has(), [301, 303]);
+  assert.equal(lab.refused(), undefined);
+});
+
+Deno.test("where there is not even room to close, what was in force is, and it is said", async () => {
+  await using lab = await SenderLab.start();
+  lab.change([300, 301]);
+  await lab.sender.send(lab.calls);
+  lab.dataplane.room = 1;
+  lab.change([302]);
+  await assert.rejects(lab.sender.send(lab.calls), /POLICIES is full/);
+  assert.deepEqual(lab.has(), [300, 301]);
+  assert.equal(lab.refused()?.why, "POLICIES is full");
+  assert.equal(lab.refused()?.closed, undefined);
 });

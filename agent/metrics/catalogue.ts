@@ -66,6 +66,9 @@ export const METRICS = {
   novanet_agent_addresses: gauge("Pod addresses.", ["state"], "2"),
   novanet_agent_pending_deletes: gauge("Deferred deletions that wait in the spool."),
   novanet_agent_flow_subscribers: gauge("Streams of flows that are open."),
+  novanet_agent_closed_identities: gauge(
+    "Identities whose policy rules are not in force because the dataplane has no room for all; closed instead.",
+  ),
   novanet_agent_policy_errors: gauge("Manifests that are wrong."),
   novanet_agent_warnings: gauge("Things on the host that stand in the way."),
   novanet_flow_events_total: counter("Flow events that the dataplane sent to the agent."),

@@ -21,6 +21,7 @@ export interface MetricSnapshot {
   readonly addresses: { readonly used: number; readonly total: number };
   readonly pendingDeletes: number;
   readonly flowSubscribers: number;
+  readonly closedIdentities: number;
   readonly policyErrors: number;
   readonly warnings: number;
   readonly flowEvents: bigint;
@@ -94,6 +95,7 @@ export class AgentMetrics {
     this.#set("novanet_agent_addresses", free, { state: "free" });
     this.#set("novanet_agent_pending_deletes", snapshot.pendingDeletes);
     this.#set("novanet_agent_flow_subscribers", snapshot.flowSubscribers);
+    this.#set("novanet_agent_closed_identities", snapshot.closedIdentities);
     this.#set("novanet_agent_policy_errors", snapshot.policyErrors);
     this.#set("novanet_agent_warnings", snapshot.warnings);
     this.#count("novanet_flow_events_total", {}, snapshot.flowEvents);

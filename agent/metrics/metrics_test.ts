@@ -18,6 +18,7 @@ const SNAPSHOT: MetricSnapshot = {
   addresses: { used: 3, total: 253 },
   pendingDeletes: 1,
   flowSubscribers: 0,
+  closedIdentities: 0,
   policyErrors: 0,
   warnings: 2,
   flowEvents: 9n,

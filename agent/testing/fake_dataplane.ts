@@ -9,7 +9,7 @@ import {
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { FlowFanOut } from "../../shared/flows/fan_out.ts";
 import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
-import { failedPrecondition, internal } from "../../shared/rpc/errors.ts";
+import { failedPrecondition, internal, resourceExhausted } from "../../shared/rpc/errors.ts";
 import { RpcServer } from "../../shared/rpc/server.ts";
 
 /** What the dataplane was told, in order: the method and what it was about. */
@@ -27,6 +27,8 @@ export class FakeDataplane implements AsyncDisposable {
   policies: PolicyEntry[] = [];
   cidrIdentities: CidrIdentity[] = [];
   ruleNames: { [id: number]: string } = {};
+  /** Policy entries that it takes at most. */
+  room = Infinity;
   /** Hears of each call before it is answered. */
   onCall: (method: string) => void = () => {};
   #version = 1n;
@@ -108,6 +110,11 @@ export class FakeDataplane implements AsyncDisposable {
     throw internal(`injected failure of ${method}`);
   }
 
+  #setPolicies(policies: PolicyEntry[]): void {
+    if (policies.length > this.room) throw resourceExhausted("POLICIES is full");
+    this.policies = policies;
+  }
+
   #patch(patch: PatchPoliciesRequest): { version: bigint } {
     const { upserts, deletes, cidrUpserts, cidrDeletes } = patch;
     const changes = upserts.length + deletes.length + cidrUpserts.length + cidrDeletes.length;
@@ -117,7 +124,7 @@ export class FakeDataplane implements AsyncDisposable {
       throw failedPrecondition(`base_version ${patch.baseVersion}`);
     }
     const keys = new Set([...upserts, ...deletes].map(entryKey));
-    this.policies = [...this.policies.filter((entry) => !keys.has(entryKey(entry))), ...upserts];
+    this.#setPolicies([...this.policies.filter((entry) => !keys.has(entryKey(entry))), ...upserts]);
     const ranges = new Set([...cidrUpserts, ...cidrDeletes].map(rangeKey));
     this.cidrIdentities = [
       ...this.cidrIdentities.filter((range) => !ranges.has(rangeKey(range))),
@@ -156,7 +163,7 @@ export class FakeDataplane implements AsyncDisposable {
         ruleNames: { [id: number]: string };
       }) => {
         this.#note("syncPolicies", `${request.policies.length}`);
-        this.policies = request.policies;
+        this.#setPolicies(request.policies);
         this.cidrIdentities = request.cidrIdentities;
         this.ruleNames = request.ruleNames;
         this.#version++;

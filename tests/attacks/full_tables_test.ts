@@ -84,7 +84,7 @@ scenario("tables that are full", options, async ({ lab, node, step }) => {
       );
       assert.equal(drop.rule, "default/large:ingress[default-deny]");
       await goesOn("policies are full");
-      assert.match(await metrics(), /^novanet_agent_warnings [1-9]/m);
+      assert.match(await metrics(), /^novanet_agent_closed_identities 1$/m);
     },
   );
 

@@ -1,9 +1,11 @@
-import { keepInput } from "./corpus.ts";
+import { keepInput, readCorpus } from "./corpus.ts";
 import { fuzz } from "./engine.ts";
 import type { FuzzTarget } from "./target.ts";
 
 /** Inputs with new outcomes that one run adds to the corpus at most, the shortest first. */
 const MOST_KEPT = 24;
+/** Inputs of one target in the tree; findings come on top. */
+const MOST_FILES = 100;
 
 /** How to run one target. */
 export interface ChildOptions {
@@ -36,9 +38,8 @@ export async function runChild(target: FuzzTarget, options: ChildOptions): Promi
     const text = error instanceof Error ? error.stack ?? error.message : String(error);
     console.log(`${keepInput(target.name, input, true)}:\n${text}`);
   }
-  const kept = options.keep
-    ? fresh.toSorted((a, b) => a.length - b.length).slice(0, MOST_KEPT)
-    : [];
+  const room = Math.min(MOST_KEPT, Math.max(0, MOST_FILES - readCorpus(target.name).length));
+  const kept = options.keep ? fresh.toSorted((a, b) => a.length - b.length).slice(0, room) : [];
   for (const input of kept) keepInput(target.name, input);
   return findings.length === 0 ? 0 : 1;
 }

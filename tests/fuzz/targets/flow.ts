@@ -56,6 +56,7 @@ const SNAPSHOT = {
   addresses: { used: 0, total: 0 },
   pendingDeletes: 0,
   flowSubscribers: 0,
+  closedIdentities: 0,
   policyErrors: 0,
   warnings: 0,
   flowEvents: 0n,
