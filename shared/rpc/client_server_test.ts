@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { once } from "node:events";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { eventually } from "../testing/eventually.ts";
-import { DataplaneExt } from "../gen/novanet/ext/v1/ext_pb.ts";
+import { AgentExt, CapturedPacketSchema, DataplaneExt } from "../gen/novanet/ext/v1/ext_pb.ts";
 import { createRpcClient } from "./client.ts";
+import { EncodedMessages } from "./encoded_messages.ts";
 import {
   failedPrecondition,
   internal,
@@ -15,6 +17,7 @@ import {
   RpcError,
   unavailable,
 } from "./errors.ts";
+import { encodeMessage } from "./framing.ts";
 import type { CallRecord } from "./server.ts";
 import { leaveSocket, RpcLab } from "./testing.ts";
 
@@ -364,4 +367,26 @@ Deno.test("a client of something that is no gRPC server gets an error", async ()
     await serving;
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("a handler's encoded messages are the stream's messages, and batches hold all of them", async () => {
+  const encoded = (originalLen: number) =>
+    encodeMessage(toBinary(CapturedPacketSchema, create(CapturedPacketSchema, { originalLen })));
+  await using lab = await RpcLab.start({
+    async *capturePod() {
+      yield { originalLen: 1 };
+      const many = Array.from({ length: 5000 }, (_, index) => [...encoded(index + 2)]);
+      yield new EncodedMessages(Uint8Array.from(many.flat()));
+      yield { originalLen: 5002 };
+    },
+  });
+  const wanted = Array.from({ length: 5002 }, (_, index) => index + 1);
+  const packets = await collect(lab.client().capturePod({}));
+  assert.deepEqual(packets.map(({ originalLen }) => originalLen), wanted);
+  const batches = await collect(lab.client().batches(AgentExt.method.capturePod, {}));
+  assert(batches.length < 100, `${batches.length} batches`);
+  const lengths = batches.flat().map((bytes) =>
+    fromBinary(CapturedPacketSchema, bytes).originalLen
+  );
+  assert.deepEqual(lengths, wanted);
 });
