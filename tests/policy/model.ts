@@ -1,7 +1,7 @@
 /**
  * What Kubernetes' documentation says about NetworkPolicy, as directly as it can be written down:
  * https://kubernetes.io/docs/concepts/services-networking/network-policies/ and the field
- * descriptions of networking.k8s.io/v1; and what docs/configuration.md says about the annotation
+ * descriptions of networking.k8s.io/v1; and what docs/troubleshooting.md says about the annotation
  * `novanet.io/mode: audit`. It works on the objects as JSON has them, asks one question at a time,
  * and shares no code with the compiler.
  */

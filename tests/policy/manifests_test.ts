@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { AgentControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
-import { PolicyWorld } from "./policy_world.ts";
-import { scenario } from "./scenario.ts";
+import { scenario } from "../scenarios/scenario.ts";
+import { type Fate, PolicyNode } from "./policy_node.ts";
 
 const policy = (spec: string) =>
   `apiVersion: networking.k8s.io/v1
@@ -18,6 +18,8 @@ const GOOD = policy(`  podSelector: {}
   ingress:
     - ports: [{ port: 80 }]`);
 const RULE = "shop/guard:ingress[default-deny]";
+const ALLOWED = { verdict: "allow", rule: "shop/guard:ingress[0]" };
+const DENIED = { verdict: "deny", rule: RULE };
 
 /** A file that is wrong, and what must be said: its line, its field, and why. */
 const BAD: readonly (readonly [what: string, text: string, line: number, says: RegExp])[] = [
@@ -53,6 +55,15 @@ const BAD: readonly (readonly [what: string, text: string, line: number, says: R
     9,
     /spec\.podSelector\.matchExpressions\[0\]\.operator.*Is/,
   ],
+  [
+    "a mode that does not exist",
+    policy("  podSelector: {}").replace(
+      "shop",
+      "shop\n  annotations: { novanet.io/mode: dry-run }",
+    ),
+    5,
+    /metadata\.annotations\[novanet\.io\/mode\] "dry-run": expected "audit" or "enforce"/,
+  ],
   ["YAML that is broken", policy("  podSelector: {"), 8, /./],
   [
     "an object of another kind",
@@ -63,14 +74,22 @@ const BAD: readonly (readonly [what: string, text: string, line: number, says: R
 ];
 
 scenario("manifests that are wrong", {}, async ({ lab, node, step }) => {
-  const world = await PolicyWorld.make(lab, node);
+  const cast = await PolicyNode.make(lab, node);
+  const apply = async (manifest: string, isInForce: (rules: readonly string[]) => boolean) => {
+    await node.writeManifest("policy.yaml", manifest);
+    await node.untilRules(isInForce);
+  };
+  const probe = async (service: string): Promise<Pick<Fate, "verdict" | "rule">> => {
+    const { verdict, rule } = await cast.probe("shop/web", "shop/api", service);
+    return { verdict, rule };
+  };
   const agent = node.client(AgentControl, "novanet.sock");
   const errors = async () => (await agent.getAgentStatus({})).policyErrors;
   const errorsMetric = async () => {
     const { stdout } = await node.netns.run(["curl", "-sS", "http://127.0.0.1:9103/metrics"]);
     return Number(/^novanet_agent_policy_errors\S* (\d+)$/m.exec(stdout)?.[1]);
   };
-  await world.apply(GOOD, (rules) => rules.includes(RULE));
+  await apply(GOOD, (rules) => rules.includes(RULE));
 
   for (const [what, text, line, says] of BAD) {
     await step(`${what}: the last good state stays, and the status says where`, async () => {
@@ -84,8 +103,8 @@ scenario("manifests that are wrong", {}, async ({ lab, node, step }) => {
       assert.match(error, says);
       assert.equal(await errorsMetric(), 1);
       assert.match(await node.ctl("status"), new RegExp(`policy\\.yaml:${line}\\b`));
-      assert.equal(await world.probe("shop/web", "shop/api", "TCP/80"), "allowed");
-      assert.equal(await world.probe("shop/web", "shop/api", "TCP/81"), RULE);
+      assert.deepEqual(await probe("TCP/80"), ALLOWED);
+      assert.deepEqual(await probe("TCP/81"), DENIED);
       await node.writeManifest("policy.yaml", GOOD);
       await eventually(async () => (await errors()).length === 0, { what: "no error" });
     });
@@ -93,7 +112,7 @@ scenario("manifests that are wrong", {}, async ({ lab, node, step }) => {
 
   await step("a bad file holds up no other file", async () => {
     await node.writeManifest("bad.yaml", "kind: [");
-    await world.apply(
+    await apply(
       GOOD.replace("name: guard", "name: second"),
       (rules) => rules.includes("shop/second:ingress[default-deny]") && !rules.includes(RULE),
     );
@@ -103,15 +122,15 @@ scenario("manifests that are wrong", {}, async ({ lab, node, step }) => {
   });
 
   await step("the last good state survives a restart of the agent", async () => {
-    await world.apply(GOOD, (rules) => rules.includes(RULE));
+    await apply(GOOD, (rules) => rules.includes(RULE));
     await node.writeManifest("policy.yaml", BAD[0]?.[1] ?? "");
     await eventually(async () => (await errors()).length === 1);
     await node.agent.kill();
     await node.startAgent();
     assert.equal((await errors()).length, 1);
-    assert((await world.ruleNames()).includes(RULE));
-    await world.flows.flowing();
-    assert.equal(await world.probe("shop/web", "shop/api", "TCP/81"), RULE);
+    assert((await node.ruleNames()).includes(RULE));
+    await cast.flows.flowing();
+    assert.deepEqual(await probe("TCP/81"), DENIED);
   });
 
   await step("JSON is read as well", async () => {
@@ -125,7 +144,7 @@ scenario("manifests that are wrong", {}, async ({ lab, node, step }) => {
         spec: { podSelector: {} },
       }),
     );
-    await world.until((rules) =>
+    await node.untilRules((rules) =>
       rules.includes("shop/from-json:ingress[default-deny]") && !rules.includes(RULE)
     );
   });
