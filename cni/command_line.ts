@@ -7,6 +7,8 @@ import {
   InstallError,
   type InstallOptions,
   PLUGIN_NAME,
+  pluginPath,
+  podInterfaces,
   uninstall,
 } from "./install.ts";
 
@@ -27,7 +29,8 @@ the network configuration on stdin (CNI 0.3.0 to 1.1.0).
 
 Commands:
   install     Put this program and 10-novanet.conflist in place, the conflist last, each by rename
-  uninstall   Take both away, the conflist first
+  uninstall   Take both away, the conflist first. While pods of this node run, the program stays:
+              the runtime needs it for their DEL. Run it again when they are gone
 
 Options:
   --bin-dir DIR        Folder of CNI plugins (default /opt/cni/bin)
@@ -35,6 +38,7 @@ Options:
   --chain NAME,...     install: plugins after novanet-cni, such as portmap,bandwidth (repeatable);
                        each must be in --bin-dir already
   --agent-socket PATH  install: the agent's socket (default /run/novanet/cni.sock)
+  --force              uninstall: take the program away even though pods run
 
 Examples:
   novanet-cni install --chain portmap,bandwidth
@@ -77,7 +81,7 @@ function dispatch(args: readonly string[]): CommandOutput {
     case "install":
       return rest.includes("--help") ? print(HELP) : runInstall(parseOptions(rest));
     case "uninstall":
-      return rest.includes("--help") ? print(HELP) : runUninstall(parseOptions(rest));
+      return rest.includes("--help") ? print(HELP) : runUninstall(rest);
     default:
       throw new UsageError(`unknown command ${JSON.stringify(command)}`);
   }
@@ -99,8 +103,18 @@ function runInstall(options: InstallOptions): CommandOutput {
   return { exitCode: 0, stdout, stderr: notes.join("") };
 }
 
-function runUninstall(options: InstallOptions): CommandOutput {
-  return print(uninstall(options).map((path) => `removed ${path}\n`).join(""));
+function runUninstall(args: readonly string[]): CommandOutput {
+  const isForced = args.includes("--force");
+  const options = parseOptions(args.filter((arg) => arg !== "--force"));
+  const pods = isForced ? [] : podInterfaces();
+  const removed = uninstall(options, { keepPlugin: pods.length > 0 });
+  const kept = pods.length === 0
+    ? ""
+    : `kept ${pluginPath(options)}: the runtime needs it for the DEL of ${pods.length} ` +
+      `${pods.length === 1 ? "pod" : "pods"} (${
+        pods.join(", ")
+      }); run this again when they are gone\n`;
+  return print(`${removed.map((path) => `removed ${path}\n`).join("")}${kept}`);
 }
 
 /** `--name value` and `--name=value`. @throws {UsageError} */

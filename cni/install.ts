@@ -56,15 +56,47 @@ export function install(
   return [plugin, conflist];
 }
 
+/** The plugin's executable. */
+export function pluginPath({ binDir }: Pick<InstallOptions, "binDir">): string {
+  return `${binDir}/${PLUGIN_NAME}`;
+}
+
 /**
  * Takes away what {@link install} put there, the configuration first. What is not there is no fault.
  *
+ * @param keepPlugin leaves the executable: runtimes need it for the DEL of pods that run.
  * @returns the paths that were removed.
  * @throws {InstallError}
  */
-export function uninstall(options: Pick<InstallOptions, "binDir" | "confDir">): string[] {
-  const paths = [`${options.confDir}/${CONFLIST_NAME}`, `${options.binDir}/${PLUGIN_NAME}`];
+export function uninstall(
+  options: Pick<InstallOptions, "binDir" | "confDir">,
+  { keepPlugin = false }: { keepPlugin?: boolean } = {},
+): string[] {
+  const paths = [
+    `${options.confDir}/${CONFLIST_NAME}`,
+    ...keepPlugin ? [] : [pluginPath(options)],
+  ];
   return paths.filter((path) => attempt(`remove ${path}`, () => removeIfThere(path)));
+}
+
+/**
+ * The host interfaces of the pods of this node, as novanet-agent names them.
+ * @returns such as `nv0123456789a`
+ * @throws {InstallError}
+ */
+export function podInterfaces(): string[] {
+  return attempt("see whether pods run (--force does not look)", () => {
+    // Deno leaves /proc to programs that may do everything.
+    const cat = new Deno.Command("/bin/cat", { args: ["/proc/net/dev"], stdin: "null" });
+    const { success, stdout, stderr } = cat.outputSync();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return podInterfacesIn(new TextDecoder().decode(stdout));
+  });
+}
+
+/** The same in the text of /proc/net/dev. Pure. */
+export function podInterfacesIn(netDev: string): string[] {
+  return [...netDev.matchAll(/^\s*(nv[0-9A-Za-z_.-]{11}):/gm)].map(([, name]) => name ?? "");
 }
 
 /** Chained plugins that leave the hooks of the host interface alone, so that ADD need not wait for TCX. */

@@ -6,6 +6,7 @@ import {
   earlierConfigurations,
   install,
   InstallError,
+  podInterfacesIn,
   uninstall,
 } from "./install.ts";
 
@@ -57,6 +58,28 @@ Deno.test("install puts binary and conflist in place, again over themselves, and
     assert.deepEqual(uninstall(options(root)), []);
     assert.deepEqual([names(`${root}/bin`), names(`${root}/net.d`)], [[], []]);
   });
+});
+
+Deno.test("uninstall leaves the program where pods need it", () => {
+  withFolder((root) => {
+    Deno.writeTextFileSync(`${root}/program`, "x");
+    const [plugin, conflist] = install(`${root}/program`, options(root));
+    assert.deepEqual(uninstall(options(root), { keepPlugin: true }), [conflist]);
+    assert.deepEqual(uninstall(options(root)), [plugin]);
+  });
+});
+
+Deno.test("pods are known by the names of their host interfaces", () => {
+  const netDev = `Inter-|   Receive
+ face |bytes    packets
+    lo: 1 2
+nv0123456789a: 3 4
+  eth0: 5 6
+  nvme0: 7
+nva0b1c2d3e4f5: 8
+ nvfedcba98765:9 10
+`;
+  assert.deepEqual(podInterfacesIn(netDev), ["nv0123456789a", "nvfedcba98765"]);
 });
 
 Deno.test("an install that fails leaves no half and no temporary file", () => {

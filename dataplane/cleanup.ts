@@ -5,11 +5,13 @@ import { isErrno } from "../shared/ffi/errno.ts";
 import { exists, listDir, readText, rmdir, unlink } from "../shared/ffi/files.ts";
 import { ifIndextoname, umount } from "../shared/ffi/sys.ts";
 import { RtnetlinkSocket } from "../shared/netlink/mod.ts";
+import { POD_FATES, type PodFate } from "./flags.ts";
 import { InstanceLock, socketLockPath } from "./lock.ts";
 import { BPFFS_PATH, BPFFS_SOURCE } from "./preflight.ts";
 import { DIRECTIONS } from "./programs/attachments.ts";
 import { openLink, queryFilter } from "./programs/hooks.ts";
 import { listPins, type PinListing, pinnedProgramIds } from "./programs/pins.ts";
+import { type RunningPod, runningPods } from "./running_pods.ts";
 
 /** What the kernel itself puts into each bpffs. */
 const KERNEL_FILES: ReadonlySet<string> = new Set(["maps.debug", "progs.debug"]);
@@ -18,6 +20,24 @@ const KERNEL_FILES: ReadonlySet<string> = new Set(["maps.debug", "progs.debug"])
 export interface CleanupOptions {
   readonly pinDir: string;
   readonly socket: string;
+  /** Must be told when pods run. */
+  readonly pods: PodFate | undefined;
+}
+
+/** Pods run with the programs that are to go, and nobody said what becomes of them. Nothing was changed. */
+export class PodsRunError extends Error {
+  override readonly name = "PodsRunError";
+
+  constructor(readonly pods: readonly RunningPod[]) {
+    super(
+      [
+        `${pods.length === 1 ? "1 pod still runs" : `${pods.length} pods still run`} here:`,
+        ...pods.map((pod) => `  ${podText(pod)}`),
+        "Nothing was changed. Remove them first, or say what is to become of them:",
+        ...Object.entries(POD_FATES).map(([fate, text]) => `  --pods=${fate.padEnd(10)}  ${text}`),
+      ].join("\n"),
+    );
+  }
 }
 
 /**
@@ -25,19 +45,23 @@ export interface CleanupOptions {
  * mounted and that is empty now. A second call finds nothing to do.
  *
  * @returns One line for each thing that it removed, or found and left.
- * @throws LockedError while a dataplane runs; SysError
+ * @throws LockedError while a dataplane runs; PodsRunError; SysError
  */
-export function cleanUp({ pinDir, socket }: CleanupOptions): string[] {
-  const removed = removeAll(pinDir, socket);
+export function cleanUp(options: CleanupOptions): string[] {
+  const removed = removeAll(options);
   if (unmountOwn()) removed.push(`unmounted ${BPFFS_PATH}`);
   return removed;
 }
 
 /** Lets go of the pin directory at its end: nothing can be unmounted before. */
-function removeAll(pinDir: string, socket: string): string[] {
+function removeAll({ pinDir, socket, pods: fate }: CleanupOptions): string[] {
   using _lock = InstanceLock.takeExisting(pinDir, socket);
   const pins = listPins(pinDir);
+  const pods = runningPods(pinDir, pins);
+  if (pods.length > 0 && fate === undefined) throw new PodsRunError(pods);
   const removed = [
+    // Before the programs go: there is no moment without policy.
+    ...pods.map((pod) => fate === "isolate" ? isolate(pod) : unfilter(pod)),
     ...detachLinks(pinDir, pins),
     ...detachFilters(pinDir),
     ...removePins(pinDir, pins),
@@ -47,6 +71,20 @@ function removeAll(pinDir: string, socket: string): string[] {
   }
   if (removeDirectory(pinDir)) removed.push(`removed ${pinDir}`);
   return [...removed, ...pins.others.map((file) => `left ${pinDir}/${file}, which is not ours`)];
+}
+
+function podText({ name, ip, interfaceName }: RunningPod): string {
+  return `${name === "" ? "pod" : name} (${ip}, ${interfaceName})`;
+}
+
+function isolate(pod: RunningPod): string {
+  using links = RtnetlinkSocket.openIn();
+  links.linkSet(pod.ifindex, { up: false });
+  return `${podText(pod)} has no network any more`;
+}
+
+function unfilter(pod: RunningPod): string {
+  return `${podText(pod)} keeps its network, and no policy holds for it any more`;
 }
 
 function detachLinks(pinDir: string, { links }: PinListing): string[] {

@@ -28,6 +28,7 @@ import { ConfigStore } from "./reconcile/config_store.ts";
 import { EndpointStore } from "./reconcile/endpoint_store.ts";
 import { PolicyStore } from "./reconcile/policy_store.ts";
 import type { Dataplane } from "./server/dataplane.ts";
+import { podNameOf } from "./running_pods.ts";
 import { createServer } from "./server/server.ts";
 import type { Sizes } from "./sizes.ts";
 
@@ -127,6 +128,7 @@ async function assemble(
   stack.defer(() => attachments.idle());
   const statistics = new Counters(objects.map("STATISTICS"));
   const pods = new PodNames();
+  namePods(pods, endpoints, links);
   const rules = new RuleNames();
   const flows = new FlowPump({
     ring: new RingBuffer(objects.map("FLOW_EVENTS")),
@@ -153,6 +155,17 @@ async function assemble(
     interfaces: links,
     pinDir: options.pinDir,
   };
+}
+
+/** Until the agent says them again, by what it wrote on the interfaces. */
+function namePods(pods: PodNames, endpoints: EndpointStore, links: RtnetlinkSocket): void {
+  const local = [...endpoints.values()].filter(({ ifindex }) => ifindex !== 0);
+  if (local.length === 0) return;
+  const names = new Map(links.linkList().map((link) => [link.index, podNameOf(link)]));
+  for (const { ip, ifindex, identity } of local) {
+    const [namespace, podName] = names.get(ifindex)?.split("/") ?? [];
+    if (namespace && podName) pods.set(ip, identity, { podName, namespace });
+  }
 }
 
 function startCollector(

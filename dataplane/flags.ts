@@ -10,6 +10,15 @@ export const FLOW_LEVELS = ["off", "drops", "connections", "all"] as const;
 /** One of {@linkcode FLOW_LEVELS}. */
 export type FlowLevel = typeof FLOW_LEVELS[number];
 
+/** What may become of pods that still run when the programs are taken away. */
+export type PodFate = "unfiltered" | "isolate";
+
+/** What each means for a pod. */
+export const POD_FATES: Readonly<Record<PodFate, string>> = {
+  unfiltered: "they keep their network, and no policy holds for them any more",
+  isolate: "they have no network any more, until they are made anew or NovaNet runs here again",
+};
+
 /** What the program was asked to do. */
 export interface Flags {
   readonly action: "serve" | "cleanup" | "help" | "version";
@@ -21,6 +30,8 @@ export interface Flags {
   readonly logFormat: "text" | "json";
   /** Undefined: what the configuration map says stays; `connections` where it says nothing. */
   readonly flowLevel: FlowLevel | undefined;
+  /** For `cleanup`; undefined: pods that run are a reason not to. */
+  readonly pods: PodFate | undefined;
   readonly sizes: Sizes;
 }
 
@@ -84,7 +95,14 @@ const SIZE_FLAGS: Readonly<Record<string, SizeFlag>> = {
   },
 };
 
-const STRING_FLAGS = ["socket", "pin-dir", "log-level", "log-format", "flow-level"] as const;
+const STRING_FLAGS = [
+  "socket",
+  "pin-dir",
+  "log-level",
+  "log-format",
+  "flow-level",
+  "pods",
+] as const;
 const SWITCHES = ["cleanup", "help", "version"] as const;
 
 /**
@@ -96,6 +114,9 @@ const SWITCHES = ["cleanup", "help", "version"] as const;
  */
 export function parseFlags(args: readonly string[], memoryBytes: number): Flags {
   const { strings, switches } = split(args);
+  if (strings.has("pods") && !switches.has("cleanup")) {
+    throw new FlagError("--pods", strings.get("pods"), "only with --cleanup");
+  }
   return {
     action: switches.has("help")
       ? "help"
@@ -110,6 +131,9 @@ export function parseFlags(args: readonly string[], memoryBytes: number): Flags 
     logFormat: oneOf("--log-format", strings.get("log-format") ?? "text", ["text", "json"]),
     flowLevel: strings.has("flow-level")
       ? oneOf("--flow-level", strings.get("flow-level") ?? "", FLOW_LEVELS)
+      : undefined,
+    pods: strings.has("pods")
+      ? oneOf("--pods", strings.get("pods") ?? "", Object.keys(POD_FATES) as PodFate[])
       : undefined,
     sizes: parseSizes(strings, memoryBytes),
   };
@@ -137,6 +161,8 @@ export function helpText(memoryBytes: number): string {
       } on this machine)`,
     ]),
     ["--cleanup", "detach and remove all that this pin directory and socket hold, then exit"],
+    ["--pods FATE", "with --cleanup: what becomes of pods that still run:"],
+    ...Object.entries(POD_FATES).map(([fate, text]): [string, string] => ["", `${fate}: ${text}`]),
     ["--version", "print the version and exit"],
     ["--help", "print this page and exit"],
   ];
@@ -150,7 +176,8 @@ export function helpText(memoryBytes: number): string {
     "",
     "Sizes hold for tables that are made anew; pinned ones keep theirs until --cleanup.",
     "Exit codes: 0 done, 1 failed, 2 bad command line, 3 the machine lacks something,",
-    "4 the pinned maps are of a newer layout than this program knows (nothing was changed).",
+    "4 the pinned maps are of a newer layout than this program knows (nothing was changed),",
+    "5 pods still run, and --cleanup was not told what becomes of them (nothing was changed).",
     "",
   ].join("\n");
 }

@@ -13,6 +13,7 @@ Deno.test("no arguments: serve with the documented defaults", () => {
     logLevel: "info",
     logFormat: "text",
     flowLevel: undefined,
+    pods: undefined,
     sizes: defaultSizes(MEMORY),
   });
 });
@@ -31,6 +32,7 @@ Deno.test("every flag is taken, with = and without", () => {
     logLevel: "debug",
     logFormat: "json",
     flowLevel: "drops",
+    pods: undefined,
     sizes: {
       conntrackMax: 4096,
       policyMax: 512,
@@ -52,6 +54,8 @@ const BAD: [args: string[], flag: string, text: RegExp][] = [
   [["--nope=1"], "--nope", /--nope: unknown flag/],
   [["-x"], "-x", /-x: unknown flag/],
   [["stray"], "stray", /stray: not expected/],
+  [["--pods=isolate"], "--pods", /only with --cleanup/],
+  [["--cleanup", "--pods=gone"], "--pods", /one of unfiltered, isolate/],
   [["--cleanup=yes"], "--cleanup", /takes no value/],
   [["--socket"], "--socket", /needs a value/],
   [["--socket", "--cleanup"], "--socket", /needs a value/],

@@ -2,7 +2,7 @@
 
 import { configureLogging, getLogger } from "../shared/log.ts";
 import { versionLine } from "../shared/version.ts";
-import { cleanUp } from "./cleanup.ts";
+import { cleanUp, PodsRunError } from "./cleanup.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { FlagError, type Flags, helpText, parseFlags } from "./flags.ts";
 import { LockedError, PinDirError } from "./lock.ts";
@@ -12,7 +12,14 @@ import { missing, readMachineFacts } from "./preflight.ts";
 import { PinMismatchError } from "./programs/pinned_maps.ts";
 
 /** Exit codes, as the help page lists them. */
-const EXIT = { DONE: 0, FAILED: 1, BAD_FLAGS: 2, MACHINE_LACKS: 3, NEWER_MAPS: 4 } as const;
+const EXIT = {
+  DONE: 0,
+  FAILED: 1,
+  BAD_FLAGS: 2,
+  MACHINE_LACKS: 3,
+  NEWER_MAPS: 4,
+  PODS_RUN: 5,
+} as const;
 
 const log = getLogger("dataplane");
 
@@ -66,6 +73,10 @@ function report(error: unknown): number {
   if (error instanceof LockedError) {
     console.error(`novanet-dataplane: ${error.message}`);
     return EXIT.FAILED;
+  }
+  if (error instanceof PodsRunError) {
+    console.error(`novanet-dataplane: ${error.message}`);
+    return EXIT.PODS_RUN;
   }
   if (error instanceof PinDirError) {
     log.error(error.message);

@@ -25,6 +25,9 @@ const HOST_SYSCTLS: readonly (readonly [name: (link: string) => string, value: s
   [(link) => `net/ipv4/conf/${link}/accept_redirects`, "0"],
 ];
 
+/** Most bytes of an interface's alias (IFALIASZ of linux/if.h). */
+const MOST_ALIAS_BYTES = 255;
+
 /** What the links of pods depend on. */
 export interface PodNetworkOptions {
   /** Raise the sizes of IPv4 BIG TCP where the kernel has them. */
@@ -104,7 +107,7 @@ export class PodNetwork implements AsyncDisposable {
    */
   activate(pod: Attachment): void {
     const index = pod.hostIfindex;
-    this.#host.linkSet(index, { up: true });
+    this.#host.linkSet(index, { up: true, alias: aliasOf(pod) });
     this.#host.neighReplace({ index, ip: pod.ip, mac: pod.mac });
     this.#host.routeReplace({
       destination: Cidr.of(pod.ip, 32),
@@ -340,4 +343,10 @@ function setIfThere(netns: Netns, name: string, value: string): void {
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
+}
+
+/** The pod as people name it, for `ip link` and for a dataplane that starts. Nothing rather than half a name. */
+function aliasOf({ podNamespace, podName }: Attachment): string | undefined {
+  const alias = `${podNamespace}/${podName}`;
+  return podName !== "" && alias.length <= MOST_ALIAS_BYTES ? alias : undefined;
 }

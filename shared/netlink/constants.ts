@@ -54,6 +54,7 @@ export const LinkAttr = {
   MASTER: 10,
   OPERSTATE: 16,
   LINKINFO: 18,
+  IFALIAS: 20,
   GROUP: 27,
   NET_NS_FD: 28,
   CARRIER: 33,

@@ -29,6 +29,8 @@ export interface Link {
   readonly mac: Mac | undefined;
   /** In bytes. */
   readonly mtu: number;
+  /** What someone wrote on it for people to read; "" without. */
+  readonly alias: string;
   /** The driver, e.g. `veth`; "" for devices without a link kind, such as loopback. */
   readonly kind: string;
   /** The index of the peer (veth) or parent, in the namespace where that lives; 0 without one. */
@@ -62,6 +64,8 @@ export interface LinkChange {
   readonly gsoIpv4MaxSizeBytes?: number | undefined;
   /** Bytes; ignored before kernel 6.3. */
   readonly groIpv4MaxSizeBytes?: number | undefined;
+  /** For people to read, at most 255 bytes. */
+  readonly alias?: string | undefined;
   /** The device group. */
   readonly group?: number | undefined;
   /** A descriptor of the network namespace to move it to. */
@@ -90,6 +94,7 @@ export function decodeLink(payload: Uint8Array): Link {
     carrier: (header.flags & LinkFlag.LOWER_UP) !== 0,
     mac: mac && Mac.fromBytes(mac),
     mtu: read.u32(LinkAttr.MTU) ?? 0,
+    alias: read.string(LinkAttr.IFALIAS) ?? "",
     kind: read.nested(LinkAttr.LINKINFO).string(LinkInfoAttr.KIND) ?? "",
     linkIndex: read.u32(LinkAttr.LINK) ?? 0,
     masterIndex: read.u32(LinkAttr.MASTER) ?? 0,
@@ -151,6 +156,10 @@ function changeAttributes(change: LinkChange): Attribute[] {
     [LinkAttr.GRO_IPV4_MAX_SIZE, change.groIpv4MaxSizeBytes],
   ];
   if (change.name !== undefined) attributes.push(attr.string(LinkAttr.IFNAME, change.name));
+  if (change.alias !== undefined) {
+    // Without the NUL that ends other strings: the kernel would count it.
+    attributes.push(attr.bytes(LinkAttr.IFALIAS, new TextEncoder().encode(change.alias)));
+  }
   if (change.mac !== undefined) attributes.push(attr.bytes(LinkAttr.ADDRESS, change.mac.bytes));
   for (const [type, value] of numbers) {
     if (value !== undefined) attributes.push(attr.u32(type, value));

@@ -171,6 +171,7 @@ scenario("what is not the dataplane's stays", {}, async ({ lab, node, step }) =>
       `--pin-dir=${node.pinDir}`,
       `--socket=${node.socket("dataplane.sock")}`,
       "--cleanup",
+      "--pods=unfiltered",
     ];
     const { code, stderr } = await runDataplane(node, ...flags);
     assert.equal(code, 0, stderr);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import { IpProtocol } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { attachmentOf, containerIdOf, type LabNode } from "../../shared/testing/node.ts";
@@ -51,6 +52,13 @@ scenario("policy is enforced while nobody is there", {}, async ({ node, step }) 
     await enforced();
     await dataplane;
     await enforced();
+    const { endpoints } = await node.client(DataplaneExt, "dataplane.sock").listEndpoints({});
+    assert.deepEqual(
+      endpoints.filter(({ ifindex }) => ifindex > 0)
+        .map(({ namespace, podName }) => `${namespace}/${podName}`).sort(),
+      ["shop/friend", "shop/stranger", "shop/web"],
+      "the pods keep their names",
+    );
   });
   await step("when the policy file went away in between, from the agent's start on", async () => {
     await node.removeManifest("policy.yaml");

@@ -31,6 +31,7 @@ export class Transfer implements AsyncDisposable {
   #received = 0;
   #longestPauseMs = 0;
   #ending = false;
+  #disposed = false;
 
   private constructor(
     client: TcpClient,
@@ -96,6 +97,8 @@ export class Transfer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#ending = true;
     this.#client.close();
     await this.#pump.catch(() => {});
