@@ -16,10 +16,12 @@ const STEPS = ["bpf", "abi", "bundle-novanet-dataplane", "compile-novanet-datapl
 /** A later version of the layout: every kind of change that a migration takes over by itself. */
 const CHANGES: readonly (readonly [what: string, pattern: RegExp, replacement: string])[] = [
   ["the version", /LAYOUT_VERSION = (\d+)/, "LAYOUT_VERSION = 1$1"],
-  // Everything behind a new first member moves.
-  ["a new first member", /struct conntrack_value \{/, "$&\n\t__u64 zone;"],
+  // No more than that in an entry: it is on the programs' stacks, which are full (512 bytes).
+  ["members that change places", /(\t__u32 last_seen;.*\n)(\t__u32 generation;.*\n)/, "$2$1"],
   ["a number that grows", /__u32( packets\[2\];.*)/, "__u64$1"],
-  ["its size", /sizeof\(struct conntrack_value\) == 64/, "sizeof(struct conntrack_value) >= 64"],
+  ["its cache line", /(conntrack_entry, identity\)) == 64/, "$1 >= 64"],
+  ["a new member beside it", /struct conntrack_entry entry; \/\*/, "__u64 owner;\n\t$&"],
+  ["its slot", /sizeof\(struct conntrack_slot\) == 128/, "sizeof(struct conntrack_slot) >= 128"],
   ["a new member in the middle", /struct policy_value \{\n.*\n/, "$&\t__u32 hits;\n"],
   ["in a trie", /struct cidr_value \{/, "$&\n\t__u32 origin;"],
   ["beside a struct within", /struct policy_shape_value \{\n.*\n/, "$&\t__u32 users;\n"],
