@@ -32,6 +32,21 @@ export interface HistoryOptions {
   readonly now: () => number;
 }
 
+/** A pod, and what is looked up for each event of it. */
+interface KnownPod {
+  readonly pod: Attachment;
+  /** Undefined when there is no room for it. */
+  readonly history: PodHistory | undefined;
+  readonly labels: LabelSetEntry | undefined;
+}
+
+/** One end of a flow. */
+interface End {
+  readonly ip: number;
+  readonly identity: number;
+  readonly known: KnownPod | undefined;
+}
+
 const TCP_SYN = 0x02;
 /** Where Linux takes the ports of those that open connections from. */
 const FIRST_EPHEMERAL_PORT = 32_768;
@@ -49,7 +64,8 @@ export class FlowHistory {
   readonly #labels = new LabelSets(HISTORY_BOUNDS.labelSets);
   /** By NAMESPACE/NAME. */
   readonly #pods = new Map<string, PodHistory>();
-  readonly #ofAttachment = new WeakMap<Attachment, PodHistory>();
+  /** By address: two lookups for each end of an event, hundreds of thousands of times a second. */
+  readonly #known = new Map<number, KnownPod>();
   #size = 0;
   #interruptions = 0;
   #prunedMs = 0;
@@ -90,33 +106,35 @@ export class FlowHistory {
     if (event.isReply) return;
     const denied = event.eventType === FlowEventType.DROP;
     if (denied && event.dropReason !== DropReason.POLICY_DENIED) return;
-    const isSender = event.direction === PolicyDirection.EGRESS;
-    const sender = isSender ? this.#historyAt(event.srcIp, event.srcIdentity) : undefined;
-    const deniedAtSender = denied && event.ruleDirection === PolicyDirection.EGRESS;
-    const receiver = deniedAtSender ? undefined : this.#historyAt(event.dstIp, event.dstIdentity);
+    const begun = event.protocol !== IpProtocol.TCP || (event.tcpFlags & TCP_SYN) !== 0;
+    // Later packets of a connection say nothing new.
+    if (!begun && !denied && event.eventType !== FlowEventType.NEW) return;
+    const source = this.#end(event.srcIp, event.srcIdentity);
+    const destination = this.#end(event.dstIp, event.dstIdentity);
+    const sender = event.direction === PolicyDirection.EGRESS ? source.known?.history : undefined;
+    const receiver = destination.known?.history;
     if (denied) {
-      if (sender) this.#recordDenied(sender, "egress", event);
-      if (receiver) this.#recordDenied(receiver, "ingress", event);
+      if (sender) this.#recordDenied(sender, "egress", destination, event);
+      const byReceiver = event.ruleDirection === PolicyDirection.INGRESS;
+      if (receiver && byReceiver) this.#recordDenied(receiver, "ingress", source, event);
       return;
     }
-    const begun = event.protocol !== IpProtocol.TCP || (event.tcpFlags & TCP_SYN) !== 0;
-    if (sender) this.#recordPassed(sender, "egress", event, begun);
-    if (receiver) this.#recordPassed(receiver, "ingress", event, begun);
+    if (!begun) {
+      for (const pod of [sender, receiver]) if (pod) pod.leftOut.unclear++;
+      return;
+    }
+    if (sender) this.#recordPassed(sender, "egress", destination, event);
+    if (receiver) this.#recordPassed(receiver, "ingress", source, event);
   }
 
   #recordPassed(
     pod: PodHistory,
     direction: "ingress" | "egress",
+    end: End,
     event: FlowEvent,
-    begun: boolean,
   ): void {
     const { leftOut } = pod;
-    if (!begun) {
-      // Later packets of a connection that is remembered come so too.
-      if (event.eventType === FlowEventType.NEW) leftOut.unclear++;
-      return;
-    }
-    const peer = this.#peerNumber(pod, direction, event);
+    const peer = peerNumber(pod, end);
     if (peer === undefined) return;
     const known = pod.find(direction, peer, event.protocol, event.dstPort);
     if (known !== undefined) {
@@ -132,79 +150,58 @@ export class FlowHistory {
       leftOut.overflow++;
       return;
     }
-    const flow = this.#newFlow(direction, this.#peerOf(direction, event), event);
+    const flow = this.#newFlow(direction, end, event);
     if (event.verdict === PolicyAction.AUDIT) audit(flow, event);
     pod.add(peer, flow);
     this.#size++;
   }
 
-  #recordDenied(pod: PodHistory, direction: "ingress" | "egress", event: FlowEvent): void {
-    const peer = this.#peerNumber(pod, direction, event);
+  #recordDenied(
+    pod: PodHistory,
+    direction: "ingress" | "egress",
+    end: End,
+    event: FlowEvent,
+  ): void {
+    const peer = peerNumber(pod, end);
     if (peer === undefined) return;
     const key = `${direction} ${peer} ${event.protocol} ${event.dstPort}`;
     const known = pod.findDenied(key);
     if (known !== undefined) known.lastMs = this.#options.now();
     else if (pod.deniedSize >= HISTORY_BOUNDS.deniedOfPod) pod.leftOut.deniedOverflow++;
-    else {
-      const flow = this.#newFlow(direction, this.#peerOf(direction, event), event);
-      flow.rule = event.rule;
-      pod.addDenied(key, flow);
-    }
+    else pod.addDenied(key, { ...this.#newFlow(direction, end, event), rule: event.rule });
   }
 
   #newFlow(
     direction: "ingress" | "egress",
-    peer: Peer,
+    { ip, known }: End,
     { protocol, dstPort }: FlowEvent,
   ): RememberedFlow {
     const firstMs = this.#options.now();
+    const peer: Peer = known?.labels === undefined
+      ? { kind: "address", ip }
+      : { kind: "pods", labels: known.labels };
     const rest = { firstMs, lastMs: firstMs, audited: false, rule: "" };
     return { direction, peer, protocol, port: dstPort, ...rest };
   }
 
-  /** The number of the other end; undefined, and counted, when it is none that a policy could name. */
-  #peerNumber(
-    pod: PodHistory,
-    direction: "ingress" | "egress",
-    event: FlowEvent,
-  ): number | undefined {
-    const egress = direction === "egress";
-    const identity = egress ? event.dstIdentity : event.srcIdentity;
-    if (identity === ReservedIdentity.HOST) {
-      pod.leftOut.node++;
-      return undefined;
-    }
-    const ip = egress ? event.dstIp : event.srcIp;
-    if (identity < FIRST_POD_IDENTITY) return ip;
-    const labels = this.#labelsAt(ip);
-    if (labels !== undefined) return FIRST_PODS_NUMBER + labels.id;
-    pod.leftOut.unknownPeers++;
-    return undefined;
-  }
-
-  #peerOf(direction: "ingress" | "egress", event: FlowEvent): Peer {
-    const egress = direction === "egress";
-    const ip = egress ? event.dstIp : event.srcIp;
-    const identity = egress ? event.dstIdentity : event.srcIdentity;
-    const labels = identity < FIRST_POD_IDENTITY ? undefined : this.#labelsAt(ip);
-    return labels === undefined ? { kind: "address", ip } : { kind: "pods", labels };
-  }
-
-  #labelsAt(ip: number): LabelSetEntry | undefined {
+  #end(ip: number, identity: number): End {
+    if (identity < FIRST_POD_IDENTITY) return { ip, identity, known: undefined };
     const pod = this.#options.podOf(ip);
-    return pod && this.#labels.of(pod.identityLabels);
+    if (pod === undefined) return { ip, identity, known: undefined };
+    const known = this.#known.get(ip);
+    return { ip, identity, known: known?.pod === pod ? known : this.#know(ip, pod) };
   }
 
-  /** The history of the pod that has an address. */
-  #historyAt(ip: number, identity: number): PodHistory | undefined {
-    if (identity < FIRST_POD_IDENTITY) return undefined;
-    const pod = this.#options.podOf(ip);
-    if (pod === undefined) return undefined;
-    const known = this.#ofAttachment.get(pod);
-    if (known !== undefined) return known;
-    const history = this.#historyOf(pod);
-    if (history !== undefined) this.#ofAttachment.set(pod, history);
-    return history;
+  #know(ip: number, pod: Attachment): KnownPod {
+    if (this.#known.size >= HISTORY_BOUNDS.pods) this.#known.clear();
+    const known = {
+      pod,
+      history: this.#historyOf(pod),
+      labels: this.#labels.of(pod.identityLabels),
+    };
+    // One that there was no room for may find some later.
+    if (known.history !== undefined) this.#known.set(ip, known);
+    return known;
   }
 
   #historyOf(pod: Attachment): PodHistory | undefined {
@@ -242,6 +239,18 @@ export class FlowHistory {
       this.#size -= size;
     }
   }
+}
+
+/** The number of the other end; undefined, and counted, when it is none that a policy could name. */
+function peerNumber({ leftOut }: PodHistory, { ip, identity, known }: End): number | undefined {
+  if (identity >= FIRST_POD_IDENTITY) {
+    if (known?.labels !== undefined) return FIRST_PODS_NUMBER + known.labels.id;
+    leftOut.unknownPeers++;
+    return undefined;
+  }
+  if (identity !== ReservedIdentity.HOST) return ip;
+  leftOut.node++;
+  return undefined;
 }
 
 function audit(flow: RememberedFlow, event: FlowEvent): void {

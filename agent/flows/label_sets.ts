@@ -14,7 +14,6 @@ export interface LabelSetEntry {
 /** Numbers for the label sets of identities, which stay the same while identities come and go. */
 export class LabelSets {
   readonly #most: number;
-  readonly #known = new WeakMap<Labels, LabelSetEntry>();
   readonly #byKey = new Map<string, LabelSetEntry>();
 
   /** @param most sets that are kept */
@@ -24,12 +23,8 @@ export class LabelSets {
 
   /** The entry of a label set; undefined when it is new and there is no room. */
   of(labels: Labels): LabelSetEntry | undefined {
-    const known = this.#known.get(labels);
-    if (known !== undefined) return known;
     const key = labelKey(labels);
-    const entry = this.#byKey.get(key) ?? this.#add(key, labels);
-    if (entry !== undefined) this.#known.set(labels, entry);
-    return entry;
+    return this.#byKey.get(key) ?? this.#add(key, labels);
   }
 
   #add(key: string, labels: Labels): LabelSetEntry | undefined {
