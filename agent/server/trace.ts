@@ -24,7 +24,7 @@ export async function tracePacket(
   parts: AgentParts,
   request: AgentExtTracePacketRequest,
 ): Promise<MessageInitShape<typeof AgentExtTracePacketResponseSchema>> {
-  const { protocol, srcPort, dstPort } = request;
+  const { protocol, srcPort, dstPort, findConnections } = request;
   const from = resolve(parts, "from", request.from);
   const to = resolve(parts, "to", request.to);
   checkSender(from.ip);
@@ -34,6 +34,7 @@ export async function tracePacket(
     protocol,
     srcPort,
     dstPort,
+    findConnections,
   };
   const trace = await parts.link.callNow((calls) => calls.ext.tracePacket(packet));
   for (const step of trace.steps) {

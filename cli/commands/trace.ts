@@ -35,7 +35,8 @@ export async function trace(options: TraceOptions, io: Io): Promise<void> {
   checkPacket(options);
   using agent = agentExt(options);
   const { from, to, protocol, port: dstPort = 0, sourcePort: srcPort = 0 } = options;
-  const answer = await agent.tracePacket({ from, to, protocol, srcPort, dstPort });
+  const packet = { protocol, srcPort, dstPort };
+  const answer = await agent.tracePacket({ from, to, ...packet, findConnections: true });
   await printText(io, options, traceLines(options, answer), traceJson(options, answer));
 }
 

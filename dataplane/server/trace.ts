@@ -38,8 +38,9 @@ async function trace(dataplane: Dataplane, request: TracePacketRequest): Promise
   const trail = new Trail(view, facts, packet);
   const verdict = named(dataplane, follow(trail));
   const { policyGeneration, evaluationGeneration } = view.state;
-  const asksForOthers = packet.srcPort === 0 && hasSourcePort(packet.protocol);
-  const living = asksForOthers ? await findLiving(view, packet) : { told: [], count: 0 };
+  const findsOthers = request.findConnections && packet.srcPort === 0 &&
+    hasSourcePort(packet.protocol);
+  const living = findsOthers ? await findLiving(view, packet) : { told: [], count: 0 };
   return {
     steps: trail.steps.map((step) => named<Step>(dataplane, step)),
     verdict,

@@ -17,6 +17,8 @@ import { scenario } from "../scenarios/scenario.ts";
 
 const UDP = 17;
 const PORT = 5353;
+/** A small table of connections is read quickly. */
+const SMALL = { dataplaneFlags: ["--conntrack-max=4096"] };
 
 const policy = (direction: "Ingress" | "Egress", app: string, mode = "enforce") => `
 apiVersion: networking.k8s.io/v1
@@ -41,7 +43,7 @@ const ROWS = [
   { what: "the policy is gone again", manifest: "", rule: "default-allow" },
 ] as const;
 
-scenario("trace follows living connections through changes of policy", {}, async (played) => {
+scenario("trace follows living connections through changes of policy", SMALL, async (played) => {
   const { lab, node, step } = played;
   const client = await node.addPod("client", { labels: { app: "client" } });
   const server = await node.addPod("server", { labels: { app: "server" } });
@@ -57,7 +59,7 @@ scenario("trace follows living connections through changes of policy", {}, async
   const ask = async (request: { srcPort?: number; from?: string; to?: string; port?: number }) => {
     const { from = "client", to = "server", port = PORT } = request;
     const packet = { from, to, protocol: UDP, srcPort: request.srcPort ?? 0, dstPort: port };
-    const { trace } = await agent.tracePacket(packet);
+    const { trace } = await agent.tracePacket({ ...packet, findConnections: true });
     assert(trace?.verdict);
     return { ...trace, verdict: trace.verdict };
   };

@@ -10,6 +10,8 @@ import { scenario } from "../scenarios/scenario.ts";
 const PAGE = Deno.readTextFileSync(
   new URL("../../docs/troubleshooting.md", import.meta.url),
 );
+/** A small table of connections is read quickly. */
+const SMALL = { dataplaneFlags: ["--conntrack-max=4096"] };
 const FENCED = /^```(\w+)\n(.*?)^```$/gms;
 const BLOCKS = [...PAGE.matchAll(FENCED)].map(([, kind, text = ""]) => ({ kind, text }));
 
@@ -44,7 +46,7 @@ Deno.test("the page's commands are commands", () => {
   }
 });
 
-scenario("the examples of docs/troubleshooting.md", {}, async ({ node, step }) => {
+scenario("the examples of docs/troubleshooting.md", SMALL, async ({ node, step }) => {
   const pod = (app: string) => node.addPod(app, { namespace: "shop", labels: { app } });
   const [web, frontend, backup] = [await pod("web"), await pod("frontend"), await pod("backup")];
   let srcPort = 40_000;
