@@ -207,6 +207,7 @@ export class PodController {
 
   async #create({ quickAttach, ...spec }: AddPodSpec): Promise<Attachment> {
     const { registry, network, link, endpoints, enforcer, later } = this.#options;
+    await network.untilFree();
     this.#checkFree(spec);
     await link.call(() => Promise.resolve());
     await using undo = new AsyncDisposableStack();

@@ -30,6 +30,7 @@ export class LinkRemover {
   readonly #group: number;
   #waiting: Removal[] = [];
   #working: Promise<void> | undefined;
+  #batch: Promise<void> | undefined;
 
   /** @throws {SysError} */
   constructor(options: LinkRemoverOptions) {
@@ -49,6 +50,14 @@ export class LinkRemover {
     return gone.promise;
   }
 
+  /**
+   * Waits until the kernel is done with those that it is deleting now. Whoever would ask it about links meanwhile would wait too, and
+   * all of this process with him.
+   */
+  async batchDone(): Promise<void> {
+    await this.#batch;
+  }
+
   /** Waits until the kernel is done with all. */
   async idle(): Promise<void> {
     await this.#working;
@@ -59,7 +68,8 @@ export class LinkRemover {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MOST_AT_ONCE);
-      await this.#deleteAll(batch);
+      this.#batch = this.#deleteAll(batch);
+      await this.#batch;
       this.#options.onDone();
     }
     this.#working = undefined;

@@ -68,6 +68,11 @@ export class PodNetwork implements AsyncDisposable {
     this.#host.close();
   }
 
+  /** Waits while the kernel deletes interfaces: it answers nothing about links until it has done so. */
+  async untilFree(): Promise<void> {
+    await this.#remover.batchDone();
+  }
+
   /** Whether the host has an interface of that name. */
   hostIfExists(name: string): boolean {
     return this.#host.linkFind(name) !== undefined;

@@ -14,7 +14,7 @@ export interface StoredIdentity {
 }
 
 /**
- * The agent's durable state. Each method is one transaction, which is on the disk when it returns;
+ * The agent's durable state. Each method is one transaction, which outlives the process when it returns;
  * `transaction` makes one of several.
  */
 export class Store implements Disposable {

@@ -222,14 +222,19 @@ export class Attachments {
 
   /** Filters that an earlier dataplane left: those that TCX has replaced go, the others wait for their turn. */
   #adoptFilters(): void {
+    const { handover, interfaces } = this.#options;
     const links = new Set(
       this.#listLinks().map(({ ifindex, direction }) => `${ifindex} ${direction}`),
     );
-    for (const { ifindex, direction } of this.#listFilters(this.#options.interfaces())) {
+    const moving = handover.ifindex;
+    const isMoved = (ifindex: number) =>
+      ifindex !== moving && DIRECTIONS.every((each) => links.has(`${ifindex} ${each}`));
+    const candidates = interfaces().filter((ifindex) => !isMoved(ifindex));
+    for (const { ifindex, direction } of this.#listFilters(candidates)) {
       if (!links.has(`${ifindex} ${direction}`)) this.#filtered.add(ifindex);
       else detachClsact(ifindex, direction, { removeQdisc: true });
     }
-    this.#options.handover.end();
+    handover.end();
   }
 
   async #take(ifindex: number, direction: Direction): Promise<boolean> {
