@@ -61,7 +61,7 @@ const BAD: readonly (readonly [what: string, text: string, line: number, says: R
       "shop",
       "shop\n  annotations: { novanet.io/mode: dry-run }",
     ),
-    5,
+    6,
     /metadata\.annotations\[novanet\.io\/mode\] "dry-run": expected "audit" or "enforce"/,
   ],
   ["YAML that is broken", policy("  podSelector: {"), 8, /./],

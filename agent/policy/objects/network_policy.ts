@@ -57,7 +57,8 @@ export function readNetworkPolicy(
 function readMode(object: Fields, mode = "enforce"): PolicyMode {
   if (mode === "enforce" || mode === "audit") return mode;
   const path = `metadata.annotations[${MODE_ANNOTATION}]`;
-  object.problems.error(object.lineOf("metadata"), path, mode, 'expected "audit" or "enforce"');
+  const line = object.map("metadata")?.map("annotations")?.lineOf(MODE_ANNOTATION) ?? object.line;
+  object.problems.error(line, path, mode, 'expected "audit" or "enforce"');
   return "enforce";
 }
 
