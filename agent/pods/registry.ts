@@ -131,6 +131,8 @@ export class PodRegistry {
     if (this.get(spec) !== undefined) {
       throw new Error(`Cannot add attachment ${attachmentId(spec)}: it exists`);
     }
+    // Asks the kernel, so it may fail: nothing is taken before.
+    const hostIfName = this.#hostIfName(spec);
     const ip = this.#takeAddress(spec.requestedIp);
     const holder = attachmentId(spec);
     const change = this.#identities.acquire(spec.identityLabels, holder);
@@ -141,7 +143,7 @@ export class PodRegistry {
       mac: Mac.forPod(ip),
       gateway: this.gateway,
       prefixLen: this.#options.podCidr.prefixLen,
-      hostIfName: this.#hostIfName(spec),
+      hostIfName,
       hostIfindex: 0,
       state: "adding",
       createdUnixMs: this.#options.now(),

@@ -68,7 +68,7 @@ export function openDatabase(path: string): DatabaseSync {
     db.exec(`PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = ON;
-             PRAGMA busy_timeout = 5000;`);
+             PRAGMA busy_timeout = 1000;`);
     migrate(db, path);
     return db;
   } catch (error) {
@@ -77,9 +77,13 @@ export function openDatabase(path: string): DatabaseSync {
   }
 }
 
-/** Runs `work` in one transaction; whatever it throws undoes all of it. */
-export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+/** Begins a transaction that will write: nobody else can until it ends. */
+export function beginTransaction(db: DatabaseSync): void {
   db.exec("BEGIN IMMEDIATE");
+}
+
+/** Runs `work` in a transaction that has begun, and ends it; whatever `work` throws undoes all of it. */
+export function endTransaction<T>(db: DatabaseSync, work: () => T): T {
   try {
     const result = work();
     db.exec("COMMIT");
@@ -95,7 +99,8 @@ function migrate(db: DatabaseSync, path: string): void {
   if (found > MIGRATIONS.length) throw new SchemaVersionError(path, found, MIGRATIONS.length);
   for (const [version, step] of MIGRATIONS.entries()) {
     if (version < found) continue;
-    inTransaction(db, () => {
+    beginTransaction(db);
+    endTransaction(db, () => {
       db.exec(step);
       db.exec(`PRAGMA user_version = ${version + 1}`);
     });

@@ -1,9 +1,12 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import { getLogger } from "../../shared/log.ts";
 import { Ipv4, Mac } from "../../shared/net/mod.ts";
 import { labelKey, type Labels } from "../identity/mod.ts";
 import type { Attachment, AttachmentKey } from "./attachment.ts";
-import { inTransaction, openDatabase } from "./database.ts";
+import { beginTransaction, endTransaction, openDatabase } from "./database.ts";
 import { StateLock } from "./state_lock.ts";
+
+const log = getLogger("agent/state");
 
 type Row = Record<string, SQLOutputValue>;
 
@@ -18,12 +21,14 @@ export interface StoredIdentity {
  * `transaction` makes one of several.
  */
 export class Store implements Disposable {
-  readonly #db: DatabaseSync;
+  readonly #path: string;
   readonly #lock: StateLock;
+  #db: DatabaseSync;
 
-  private constructor(db: DatabaseSync, lock: StateLock) {
-    this.#db = db;
+  private constructor(path: string, lock: StateLock) {
+    this.#path = path;
     this.#lock = lock;
+    this.#db = openDatabase(path);
   }
 
   /**
@@ -35,7 +40,7 @@ export class Store implements Disposable {
     Deno.mkdirSync(dir, { recursive: true, mode: 0o750 });
     const lock = StateLock.acquire(dir);
     try {
-      return new Store(openDatabase(`${dir}/agent.db`), lock);
+      return new Store(`${dir}/agent.db`, lock);
     } catch (error) {
       lock[Symbol.dispose]();
       throw error;
@@ -51,7 +56,9 @@ export class Store implements Disposable {
 
   /** Runs several changes as one: all of them are stored, or none. */
   transaction<T>(work: () => T): T {
-    return this.#db.isTransaction ? work() : inTransaction(this.#db, work);
+    if (this.#db.isTransaction) return work();
+    this.#begin();
+    return endTransaction(this.#db, work);
   }
 
   /** Stores a new attachment and takes its address. */
@@ -230,7 +237,20 @@ export class Store implements Disposable {
   }
 
   #run(sql: string, ...values: (string | number)[]): void {
-    this.#db.prepare(sql).run(...values);
+    this.transaction(() => this.#db.prepare(sql).run(...values));
+  }
+
+  /** A lock that the kernel would not take back, as on a network's file system, stays with the connection. */
+  #begin(): void {
+    try {
+      beginTransaction(this.#db);
+    } catch (error) {
+      log.warn("opening the database anew", { error });
+      // What two connections of a process have of a lock they share: the old one goes first.
+      if (this.#db.isOpen) this.#db.close();
+      this.#db = openDatabase(this.#path);
+      beginTransaction(this.#db);
+    }
   }
 
   #all(sql: string): Row[] {

@@ -39,6 +39,11 @@ export class Churn {
     this.#daemonsStable = stable;
   }
 
+  /** How many pods have begun to come. */
+  get begun(): number {
+    return this.#next;
+  }
+
   /** Lets pods come and go until `goOn` says no. */
   async run(goOn: () => boolean): Promise<void> {
     await Promise.all(Array.from({ length: this.#atOnce }, async () => {

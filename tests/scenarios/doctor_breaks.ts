@@ -6,6 +6,7 @@ import {
   CidrValueCodec,
   DatapathStateCodec,
   EndpointValueCodec,
+  Layout,
   PodIfaceValueCodec,
   PolicyValueCodec,
 } from "../../shared/gen/abi.ts";
@@ -42,6 +43,7 @@ export interface Break {
   readonly finds: (bench: Bench) => Wanted;
 }
 
+const { LAYOUT_VERSION } = Layout;
 /** An address that no pod has. */
 const FREE = "10.244.0.200";
 const FREE_IP = Ipv4.parse(FREE).value;
@@ -58,7 +60,7 @@ function linkOf({ node, web }: Bench) {
 
 /** Works on a pinned map as bpftool does. */
 function withMap({ node }: Bench, name: string, work: (map: BpfMap) => void): void {
-  using map = BpfMap.openPinned(`${node.pinDir}/${name}_v1`);
+  using map = BpfMap.openPinned(`${node.pinDir}/${name}_v${LAYOUT_VERSION}`);
   work(map);
 }
 
@@ -292,10 +294,10 @@ export const BREAKS: readonly (readonly Break[])[] = [
     },
     {
       name: "a missing pin of a map",
-      doIt: ({ node }) => Deno.removeSync(`${node.pinDir}/POLICIES_v1`),
+      doIt: ({ node }) => Deno.removeSync(`${node.pinDir}/POLICIES_v${LAYOUT_VERSION}`),
       finds: ({ node }) => ({
         kind: "pin",
-        object: `${node.pinDir}/POLICIES_v1`,
+        object: `${node.pinDir}/POLICIES_v${LAYOUT_VERSION}`,
         found: /^no file$/,
       }),
     },
