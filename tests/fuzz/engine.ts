@@ -64,10 +64,10 @@ class Run {
   async play(): Promise<FuzzReport> {
     const known = [...this.#target.seeds(), ...readCorpus(this.#target.name)];
     this.#pool.push(...known);
-    for (const input of known) await this.#try(input, false);
+    const left = known.values();
+    await this.#inJobs(() => this.#tryAll(left));
     const end = performance.now() + this.#options.ms;
-    const jobs = Array.from({ length: this.#target.jobs ?? 1 }, () => this.#mutate(end));
-    await Promise.all(jobs);
+    await this.#inJobs(() => this.#mutate(end));
     await this.#check();
     return {
       inputs: this.#inputs,
@@ -75,6 +75,14 @@ class Run {
       fresh: this.#fresh,
       findings: [...this.#findings.values()],
     };
+  }
+
+  async #inJobs(work: () => Promise<void>): Promise<void> {
+    await Promise.all(Array.from({ length: this.#target.jobs ?? 1 }, work));
+  }
+
+  async #tryAll(left: Iterable<Uint8Array>): Promise<void> {
+    for (const input of left) await this.#try(input, false);
   }
 
   async #mutate(end: number): Promise<void> {

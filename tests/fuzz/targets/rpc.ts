@@ -1,6 +1,7 @@
 import { create, type DescMethod, type DescService, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../../../shared/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../shared/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ReflectionAlpha } from "../../../shared/gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AgentExt, DataplaneExt } from "../../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import { EBPFServices } from "../../../shared/gen/novanet/v1/ebpf_services_pb.ts";
 import { AgentControl, DataplaneControl } from "../../../shared/gen/novanet/v1/novanet_pb.ts";
@@ -16,9 +17,13 @@ import { Fault, type FuzzTarget } from "../target.ts";
 const SERVED: readonly (readonly [socket: string, services: readonly DescService[]])[] = [
   ["dataplane.sock", [DataplaneControl, DataplaneExt, Health, ServerReflection]],
   ["cni.sock", [AgentControl, AgentExt]],
-  ["novanet.sock", [AgentControl, AgentExt, Health, ServerReflection]],
+  ["novanet.sock", [AgentControl, AgentExt, Health, ServerReflection, ReflectionAlpha]],
   ["ebpf-services.sock", [EBPFServices]],
 ];
+/** Full names of what is fuzzed. */
+export const FUZZED_SERVICES: ReadonlySet<string> = new Set(
+  SERVED.flatMap(([, services]) => services.map(({ typeName }) => typeName)),
+);
 const METHODS: readonly { readonly socket: string; readonly method: DescMethod }[] = SERVED.flatMap(
   ([socket, services]) =>
     services.flatMap(({ methods }) => methods.map((method) => ({ socket, method }))),
