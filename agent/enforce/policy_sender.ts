@@ -94,8 +94,7 @@ export class PolicySender {
     const desired = this.#desired();
     this.#pending.clear();
     await this.#replace(calls, desired);
-    // An empty patch says which version that is.
-    this.#base = (await calls.ext.patchPolicies({})).version;
+    this.#base = await versionOf(calls);
   }
 
   async #close(calls: DataplaneCalls, why: string): Promise<void> {
@@ -161,7 +160,9 @@ export class PolicySender {
       log.debug("policy changes sent", { added, removed, updated });
       return true;
     } catch (error) {
-      if (toRpcError(error).code !== RpcCode.FAILED_PRECONDITION) throw error;
+      const { code } = toRpcError(error);
+      if (code === RpcCode.UNIMPLEMENTED) return false;
+      if (code !== RpcCode.FAILED_PRECONDITION) throw error;
       log.info("the dataplane has another policy set than expected; sending all of it");
       return false;
     }
@@ -174,6 +175,16 @@ export class PolicySender {
       ruleNames: { ...policy.ruleNames },
     });
     log.debug("policies sent", { added, removed, updated });
+  }
+}
+
+/** An empty patch says which version the dataplane has; an older one knows no patches and gets whole sets. */
+async function versionOf(calls: DataplaneCalls): Promise<bigint> {
+  try {
+    return (await calls.ext.patchPolicies({})).version;
+  } catch (error) {
+    if (toRpcError(error).code === RpcCode.UNIMPLEMENTED) return 0n;
+    throw error;
   }
 }
 

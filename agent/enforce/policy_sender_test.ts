@@ -122,6 +122,18 @@ Deno.test("a dataplane that somebody else changed gets all of it", async () => {
   assert.deepEqual(lab.has(), [300, 301]);
 });
 
+Deno.test("a dataplane of an earlier version, which knows no patches, gets all of it each time", async () => {
+  await using lab = await SenderLab.start();
+  lab.dataplane.knowsPatches = false;
+  for (const [id, size] of [[300, 1], [301, 2]] as const) {
+    lab.change([id]);
+    await lab.sender.send(lab.calls);
+    assert.ok(lab.sender.upToDate);
+    assert.deepEqual(lab.told(), [`syncPolicies ${size}`]);
+  }
+  assert.deepEqual(lab.has(), [300, 301]);
+});
+
 Deno.test("after a send that failed all of it is sent, with what came meanwhile", async () => {
   await using lab = await SenderLab.start();
   lab.change([300]);

@@ -9,7 +9,12 @@ import {
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { FlowFanOut } from "../../shared/flows/fan_out.ts";
 import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
-import { failedPrecondition, internal, resourceExhausted } from "../../shared/rpc/errors.ts";
+import {
+  failedPrecondition,
+  internal,
+  resourceExhausted,
+  unimplemented,
+} from "../../shared/rpc/errors.ts";
 import { RpcServer } from "../../shared/rpc/server.ts";
 
 /** What the dataplane was told, in order: the method and what it was about. */
@@ -29,6 +34,8 @@ export class FakeDataplane implements AsyncDisposable {
   ruleNames: { [id: number]: string } = {};
   /** Policy entries that it takes at most. */
   room = Infinity;
+  /** Whether it knows PatchPolicies; older ones do not. */
+  knowsPatches = true;
   /** Hears of each call before it is answered. */
   onCall: (method: string) => void = () => {};
   #version = 1n;
@@ -116,6 +123,7 @@ export class FakeDataplane implements AsyncDisposable {
   }
 
   #patch(patch: PatchPoliciesRequest): { version: bigint } {
+    if (!this.knowsPatches) throw unimplemented("PatchPolicies");
     const { upserts, deletes, cidrUpserts, cidrDeletes } = patch;
     const changes = upserts.length + deletes.length + cidrUpserts.length + cidrDeletes.length;
     // Only those that change something: with none it is a question.
