@@ -53,7 +53,9 @@ Deno.test("an agent that lacks rights says in one line what is missing", async (
   const dir = Deno.makeTempDirSync({ prefix: "nvt-preflight-" });
   try {
     const config = `${dir}/config.json`;
-    Deno.writeTextFileSync(config, JSON.stringify({ state_dir: "/proc/none" }));
+    const [listen_socket, cni_socket] = [`${dir}/run/novanet.sock`, `${dir}/run/cni.sock`];
+    const values = { state_dir: "/proc/none", listen_socket, cni_socket };
+    Deno.writeTextFileSync(config, JSON.stringify(values));
     Deno.chmodSync(dir, 0o755);
     const { code, stderr } = await new Deno.Command("setpriv", {
       args: ["--bounding-set=-net_admin", "--inh-caps=-net_admin", Deno.execPath(), "run"]

@@ -1,5 +1,5 @@
 /**
- * `./run soak [--pods N] [--at-once N] [--minutes N] [--seed N]`: 5,000 pods come and go, 50 at once, while the daemons are
+ * `./run soak churn [--pods N] [--at-once N] [--minutes N] [--seed N]`: 5,000 pods come and go, 50 at once, while the daemons are
  * killed at random, then while they are left alone.
  *
  * While the first 60 % of the pods come and go, novanet-agent or novanet-dataplane or both are killed with SIGKILL every few seconds, and now and
@@ -27,7 +27,7 @@ const AWAY_MS = 10_000;
 const AWAY_SHARE = 0.15;
 const SAMPLE_MS = 2_000;
 /** With fewer a heap that grows cannot be told from one that breathes. */
-const LEAST_SAMPLES = 9;
+const LEAST_SAMPLES = 60;
 /** Growth that counts as a leak: a heap that breathes stays below both. */
 const MOST_GROWTH = { share: 0.2, descriptors: 8 } as const;
 
@@ -178,7 +178,7 @@ async function main(): Promise<number> {
   ]
     .map(Number) as [number, number, number, number];
   if (!(pods > 0 && minutes > 0 && atOnce > 0 && seed >= 0)) {
-    console.error("usage: ./run soak [--pods N] [--at-once N] [--minutes N] [--seed N]");
+    console.error("usage: ./run soak churn [--pods N] [--at-once N] [--minutes N] [--seed N]");
     return 2;
   }
   if (Deno.uid() !== 0) {

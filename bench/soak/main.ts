@@ -4,7 +4,7 @@
  *     churn    pods that come and go while the daemons are killed (bench/soak.ts)
  *     bounds   memory and time stay within bounds under load (bench/soak/bounds/main.ts)
  *
- * The exit code is 0 only if all of them pass.
+ * Options alone are those of the churn. The exit code is 0 only if all of them pass.
  */
 import { join } from "node:path";
 
@@ -20,7 +20,8 @@ async function run(path: string, options: readonly string[]): Promise<number> {
   return code;
 }
 
-async function main([first = "", ...options]: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const [first = "", ...options] = args[0]?.startsWith("-") ? ["churn", ...args] : args;
   const path = SCENARIOS.get(first);
   if (path !== undefined) return await run(path, options);
   if (first !== "") {

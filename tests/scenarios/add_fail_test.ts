@@ -27,7 +27,6 @@ const AGENT: readonly FailingCall[] = [
   row("agent", "statx", "EACCES"),
   // The database, the dataplane and the caller
   row("agent", "pwrite64", "ENOSPC"),
-  row("agent", "fsync", "EIO"),
   row("agent", "fcntl", "ENOLCK", 3),
   row("agent", "write", "EIO"),
 ];
