@@ -79,6 +79,7 @@ export class Churn {
     const labels = [{ key: "app", value: `app-${number % 7}` }];
     const { code, stdout, stderr } = await this.#node.cni("ADD", attachment, {
       args: { cni: { labels } },
+      quickAttach: number % 2 === 0,
     });
     if (code === 0) {
       this.counts.added++;

@@ -19,7 +19,10 @@ const LONGEST_ADD_MS = 30_000;
 const DISTURBED_PODS = 100;
 const LONGEST_PAUSE_MS = 1500;
 
-scenario("100 ADD and DEL with 10 at once, left alone", {}, async ({ lab, node, step }) => {
+/** As `novanet-cni install` writes the configuration. */
+const QUICK = { cniConfig: { quickAttach: true } };
+
+scenario("100 ADD and DEL with 10 at once, left alone", QUICK, async ({ lab, node, step }) => {
   const dataplane = node.client(DataplaneControl, "dataplane.sock");
   await dataplane.updateConfig({ entries: { [ConfigKey.FLOW_INTERVAL_MS]: 500n } });
   const before = await holdings(node);
