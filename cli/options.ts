@@ -175,7 +175,7 @@ cluster's default did it. Repeats of one drop come as one event with a count.`,
     {
       what:
         `Lists the policy entries as they are in the dataplane. Pods' identities are those of "novanetctl identity"; * is any, 1 this 
-host, 2 the world, and 16777216 and up are CIDRs that policy names. ACTION is AUDIT where policies in audit mode would deny.`,
+host, 2 the world, and 16777216 and up are CIDRs that policy names: -o wide tells which. ACTION is AUDIT where policies in audit mode would deny.`,
       examples: [
         "novanetctl policy",
         "novanetctl policy -o wide",
@@ -187,7 +187,8 @@ host, 2 the world, and 16777216 and up are CIDRs that policy names. ACTION is AU
   ),
   identity: define("identity", "List identities and their labels", {
     what:
-      `Lists the identities in use: a number for each set of labels, and how many pods have it.`,
+      `Lists the identities in use: a number for each set of labels, and how many pods have it; and one for each CIDR that policy 
+names, under the label novanet.io/cidr.`,
     examples: ["novanetctl identity", "novanetctl identity -o yaml"],
   }, object({ command: constant("identity") })),
   pods: define("pods", "List the node's pods", {

@@ -8,6 +8,7 @@ import type { Labels } from "../identity/mod.ts";
 import { HOST_IF_PREFIX } from "../pods/names.ts";
 import type { PodRegistry } from "../pods/registry.ts";
 import {
+  type CompiledCidr,
   type DesiredPolicy,
   FIRST_CIDR_IDENTITY,
   type IdentityExplanation,
@@ -132,6 +133,11 @@ export class Enforcer {
     const more = names.length > MAX_NAMED_PODS ? ` and ${names.length - MAX_NAMED_PODS} more` : "";
     const list = names.slice(0, MAX_NAMED_PODS).join(", ") || "none";
     return [`${NOT_IN_FORCE}: ${why}; pods that are closed instead: ${list}${more}. ${REMEDY}`];
+  }
+
+  /** The CIDRs that policies name, with their identities. */
+  get cidrIdentities(): Iterable<CompiledCidr> {
+    return this.#index.cidrIdentities;
   }
 
   /** The name of a rule in force. */

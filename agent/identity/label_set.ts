@@ -1,6 +1,9 @@
 /** Label that puts a pod's namespace into its identity (wire/novanet.md section 11). */
 export const NAMESPACE_LABEL = "novanet.io/namespace";
 
+/** The label under which the identity of a CIDR is listed. */
+export const CIDR_LABEL = "novanet.io/cidr";
+
 /** Pod labels: name to value. */
 export type Labels = Readonly<Record<string, string>>;
 

@@ -1,6 +1,12 @@
 import type { Ipv4 } from "../../shared/net/mod.ts";
 import { Combinations } from "./combinations.ts";
-import { type DesiredPolicy, type Direction, FIXED_RULES, type PolicyChanges } from "./entries.ts";
+import {
+  type CompiledCidr,
+  type DesiredPolicy,
+  type Direction,
+  FIXED_RULES,
+  type PolicyChanges,
+} from "./entries.ts";
 import { explainDirection, type IdentityExplanation } from "./explain.ts";
 import type { IdentityGroup, PolicyEndpoint } from "./identity_group.ts";
 import { IdentityTable } from "./identity_table.ts";
@@ -144,6 +150,11 @@ export class PolicyIndex {
   get entryCount(): number {
     this.#combinations.flush();
     return this.#combinations.entries.current.size;
+  }
+
+  /** The CIDRs that policies name, with their identities. */
+  get cidrIdentities(): Iterable<CompiledCidr> {
+    return this.#rules.cidrIdentities.current.values();
   }
 
   /** The name of a rule in force, of the fixed ones too. */

@@ -1,8 +1,10 @@
 import type { FlowBatch } from "../../shared/flows/flow_group.ts";
 import type { AgentControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Ipv4 } from "../../shared/net/mod.ts";
 import { unavailable } from "../../shared/rpc/errors.ts";
 import { EncodedMessages } from "../../shared/rpc/encoded_messages.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
+import { CIDR_LABEL } from "../identity/mod.ts";
 import { hostMac } from "../pods/network.ts";
 import { parseAddPod, parseDelPod } from "../pods/requests.ts";
 import type { Attachment } from "../state/mod.ts";
@@ -36,11 +38,17 @@ export function agentControl(parts: AgentParts): ServiceImpl<typeof AgentControl
       return { rules: policies.map((rule) => ({ ...rule, rule: ruleNames[rule.ruleId] ?? "" })) };
     },
     listIdentities: () => ({
-      identities: registry.identities().map(({ id, labels, refCount }) => ({
-        identityId: id,
-        labels,
-        refCount,
-      })),
+      identities: [
+        ...registry.identities().map(({ id, labels, refCount }) => ({
+          identityId: id,
+          labels,
+          refCount,
+        })),
+        ...Array.from(enforcer.cidrIdentities, ({ cidrIp, prefixLen, identityId }) => ({
+          identityId,
+          labels: { [CIDR_LABEL]: `${Ipv4.fromU32(cidrIp)}/${prefixLen}` },
+        })),
+      ],
     }),
     listTunnels: () => ({}),
     listEgressPolicies: () => ({}),

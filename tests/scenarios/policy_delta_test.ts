@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
 import {
+  AgentControl,
   type CidrIdentitySchema,
   DataplaneControl,
   PolicyAction,
@@ -261,11 +262,20 @@ scenario(
 
     await step("the ranges that policies name are listed with their identities", async () => {
       const { policies, cidrIdentities } = await ext.listPolicyEntries({});
+      const { identities } = await node.client(AgentControl, "novanet.sock").listIdentities({});
+      const wide = await node.ctl("policy", "-o", "wide");
       for (const port of [81, 82, 83]) {
         const range = cidrIdentities.find(({ cidrIp }) => cidrIp === (10 << 24) + (port << 16));
-        assert.equal(range?.prefixLen, 16);
-        assert(
-          policies.some((each) => each.dstPort === port && each.srcIdentity === range.identityId),
+        assert(range);
+        const { identityId } = range;
+        assert.equal(range.prefixLen, 16);
+        assert(policies.some((each) => each.dstPort === port && each.srcIdentity === identityId));
+        const cidr = `10.${port}.0.0/16`;
+        const listed = identities.find((identity) => identity.identityId === identityId);
+        assert.deepEqual(listed?.labels, { "novanet.io/cidr": cidr });
+        assert.match(
+          wide,
+          new RegExp(`^${identityId}\\s.*\\s${port}\\s.*novanet.io/cidr=${cidr}`, "m"),
         );
       }
     });

@@ -2562,7 +2562,7 @@ export type IdentityInfo = Message<"novanet.v1.IdentityInfo"> & {
   labels: { [key: string]: string };
 
   /**
-   * Pods that have it.
+   * Pods that have it; 0 for a CIDR.
    *
    * @generated from field: uint32 ref_count = 3;
    */
@@ -4252,7 +4252,8 @@ export const AgentControl: GenService<{
     output: typeof ListPoliciesResponseSchema;
   },
   /**
-   * ListIdentities lists the identities in use with their labels.
+   * ListIdentities lists the identities in use with their labels; that of a CIDR which policies name has the label
+   * novanet.io/cidr alone.
    *
    * @generated from rpc novanet.v1.AgentControl.ListIdentities
    */
