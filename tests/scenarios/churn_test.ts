@@ -91,7 +91,6 @@ scenario("100 ADD and DEL with 10 at once, left alone", QUICK, async ({ lab, nod
 });
 
 scenario("100 ADD and DEL with 10 at once, while daemons die and namespaces go", {
-  ...QUICK,
   config: { address_rest_seconds: 1 },
 }, async ({ node, step }) => {
   await node.addPod("stays");
