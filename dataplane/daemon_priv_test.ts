@@ -491,7 +491,12 @@ Deno.test("one dataplane for a pin directory and a socket; SIGTERM leaves all, -
     assert.equal((await node.dataplane.wait()).code, 0);
     assert.ok([...Deno.readDirSync(node.pinDir)].some(({ name }) => name.startsWith("link_")));
 
-    const { code, stdout } = await tryCommand([...inNode, ...here, "--cleanup"]);
+    const { code, stdout } = await tryCommand([
+      ...inNode,
+      ...here,
+      "--cleanup",
+      "--pods=unfiltered",
+    ]);
     assert.equal(code, 0);
     assert.match(stdout, /detached ingress program from nvp2/);
     assert.match(stdout, /removed .*\/POLICIES_v\d/);

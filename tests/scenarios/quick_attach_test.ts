@@ -125,6 +125,7 @@ scenario(
       await node.netns.run([
         node.executable("novanet-dataplane"),
         "--cleanup",
+        "--pods=unfiltered",
         `--socket=${node.socket("dataplane.sock")}`,
         `--pin-dir=${node.pinDir}`,
       ]);
