@@ -196,6 +196,11 @@ export function differingFields(
   }
 }
 
+/** Whether two requests are the same, byte for byte. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && commonBeginning(a, b) === a.length;
+}
+
 /** Where the length-delimited field at the reader's place ends; the reader then stands at its content. */
 function fieldEnd(bytes: Uint8Array, reader: FieldReader): number {
   if ((reader.varint() & 7) !== LENGTH_DELIMITED) throw new UnusualBytes();

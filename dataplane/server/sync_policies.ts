@@ -8,7 +8,7 @@ import {
 import type { RawRequest } from "../../shared/rpc/server.ts";
 import type { RuleNames } from "../flows/names.ts";
 import { parseCidrs } from "../policy/cidr_set.ts";
-import { differingFields, readEntries } from "../policy/entry_reader.ts";
+import { differingFields, readEntries, sameBytes } from "../policy/entry_reader.ts";
 import { parseEntries } from "../policy/parse_entries.ts";
 import { PolicyTable } from "../policy/policy_table.ts";
 import {
@@ -55,11 +55,11 @@ export class PolicySync {
   /** Makes the set equal to the request's. @throws RpcError INVALID_ARGUMENT; what PolicyStore throws */
   async sync(request: RawRequest<SyncPoliciesRequest>): Promise<PolicyCounts> {
     // Without waiting for the cleaning up behind the last change, which changes nothing of the set.
-    if (this.#policies.quiet && this.#patchTo(request.bytes) === "same") return NO_CHANGE;
+    if (this.#policies.quiet && this.#isInForce(request.bytes)) return NO_CHANGE;
     let after = () => {};
     const counts = await this.#policies.change(() => {
+      if (this.#isInForce(request.bytes)) return undefined;
       const patch = this.#patchTo(request.bytes);
-      if (patch === "same") return undefined;
       if (patch !== undefined) {
         after = () => this.#keep(request.bytes);
         return patch;
@@ -82,18 +82,18 @@ export class PolicySync {
     this.#kept = small ? { bytes, version: this.#policies.version } : undefined;
   }
 
+  #isInForce(bytes: Uint8Array): boolean {
+    return this.#kept?.version === this.#policies.version && sameBytes(this.#kept.bytes, bytes);
+  }
+
   /** What leads from the set in force to a request's; undefined when all of it has to be looked at. */
-  #patchTo(bytes: Uint8Array): PolicyPatch | "same" | undefined {
-    const kept = this.#kept;
-    if (kept?.version !== this.#policies.version) {
+  #patchTo(bytes: Uint8Array): PolicyPatch | undefined {
+    if (this.#kept?.version !== this.#policies.version) {
       this.#kept = undefined;
       return undefined;
     }
-    const differing = differingFields(kept.bytes, bytes);
-    if (differing === undefined) return undefined;
-    const { before, after } = differing;
-    if (before.length === 0 && after.length === 0) return "same";
-    return this.#patchOf(before, after);
+    const differing = differingFields(this.#kept.bytes, bytes);
+    return differing && this.#patchOf(differing.before, differing.after);
   }
 
   #patchOf(before: Uint8Array, after: Uint8Array): PolicyPatch | undefined {
