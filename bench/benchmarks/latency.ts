@@ -1,5 +1,6 @@
 import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
+import { ProcessorsAwake } from "../lib/awake.ts";
 import { type BenchContext, type Benchmark, type Mark, type Row, row } from "../lib/benchmark.ts";
 import { dataplaneClient } from "../lib/daemons.ts";
 import { joinedPath, type NovanetPath, novanetPath, type Path, routedPath } from "../lib/paths.ts";
@@ -51,6 +52,7 @@ async function measureAll(
 }
 
 async function run({ lab, rounds, note }: BenchContext): Promise<Row[]> {
+  await using _awake = new ProcessorsAwake();
   const tool = await nativeTool("request_response");
   const novanet = await novanetPath(lab, { bigTcp: true });
   const paths = new Map<string, Path>([
@@ -118,6 +120,7 @@ export const latency: Benchmark = {
   title: "Latency and new connections on one node",
   method:
     "One client and one server that exchange single bytes over one connection (request/response), or connect, exchange one byte and close, one connection " +
-    "after the other (bench/native/request_response.c); the same three paths as for throughput.",
+    "after the other (bench/native/request_response.c); the same three paths as for throughput. " +
+    "Processors are kept from halting (bench/lib/awake.ts).",
   run,
 };
