@@ -66,8 +66,8 @@ function stagesFor(filter: string | undefined): Stage[] {
   const tests = [
     { name: "unit tests", files: files.filter(unit), jobs: 2, limitMs: 180_000 },
     { name: "repository tests", files: files.filter(repo), jobs: 1, limitMs: 180_000 },
-    { name: "privileged tests", files: files.filter(privileged), jobs: 1, limitMs: 300_000 },
-    { name: "scenarios", files: files.filter(scenario), jobs: 1, limitMs: 420_000 },
+    { name: "privileged tests", files: files.filter(privileged), jobs: 1, limitMs: 400_000 },
+    { name: "scenarios", files: files.filter(scenario), jobs: 1, limitMs: 720_000 },
   ].filter((stage) => stage.files.length > 0).map(({ name, ...options }) =>
     testStage(name, options)
   );

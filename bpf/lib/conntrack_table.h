@@ -78,6 +78,7 @@ static __noinline struct conntrack_entry *find_further(const struct conntrack_pl
 						       const struct conntrack_key *key)
 {
 	struct conntrack_entry *entry;
+	struct conntrack_key copy; /* Linux 6.1 takes no other memory than the stack for a map's key */
 	__u64 *more;
 
 	for (__u32 way = 1; way < CONNTRACK_WAYS; way++) {
@@ -88,7 +89,8 @@ static __noinline struct conntrack_entry *find_further(const struct conntrack_pl
 	more = more_count();
 	if (!more || !*(volatile __u64 *)more)
 		return 0;
-	return bpf_map_lookup_elem(&CONNTRACK_MORE, key);
+	copy = *key;
+	return bpf_map_lookup_elem(&CONNTRACK_MORE, &copy);
 }
 
 /* The connection under this key, or null. */
@@ -103,14 +105,16 @@ static __always_inline struct conntrack_entry *conntrack_find(const struct datap
 	return find_further(&place, key);
 }
 
-/* Waits for whoever fills the slot; it takes some ten instructions. Returns the first word, CLAIMED if that takes long. */
-static __always_inline __u64 settled_head(const struct conntrack_entry *entry)
+/* Waits for whoever fills the slot; it takes some twenty instructions. Returns 0 if that takes long. */
+__noinline int wait_for_claimed(const struct conntrack_entry *slot)
 {
-	__u64 head = CONNTRACK_CLAIMED;
-
-	for (int i = 0; i < CLAIM_PATIENCE && head == CONNTRACK_CLAIMED; i++)
-		head = key_head(&entry->key);
-	return head;
+	if (!slot)
+		return 0;
+	for (int i = 0; i < CLAIM_PATIENCE; i++) {
+		if (key_head(&slot->key) != CONNTRACK_CLAIMED)
+			return 1;
+	}
+	return 0;
 }
 
 /* Copies all but the key. */
@@ -130,10 +134,10 @@ static __always_inline long fill_slot(struct conntrack_entry *slot, const struct
 	__u64 head = __sync_val_compare_and_swap(words, 0, CONNTRACK_CLAIMED);
 
 	if (head) {
-		if (head == CONNTRACK_CLAIMED)
-			head = settled_head(slot);
 		/* Whoever still fills it opens this very connection, most likely. */
-		return head == CONNTRACK_CLAIMED || same_key(&slot->key, &fresh->key) ? -EEXIST : -EBUSY;
+		if (head == CONNTRACK_CLAIMED && !wait_for_claimed(slot))
+			return -EEXIST;
+		return same_key(&slot->key, &fresh->key) ? -EEXIST : -EBUSY;
 	}
 	copy_connection(slot, fresh);
 	words[1] = key_tail(&fresh->key);
@@ -143,14 +147,14 @@ static __always_inline long fill_slot(struct conntrack_entry *slot, const struct
 
 static __always_inline long insert_further(const struct conntrack_entry *fresh)
 {
-	struct conntrack_key key = fresh->key;
+	struct conntrack_entry copy = *fresh; /* Linux 6.1 takes no other memory than the stack for this */
 	__u64 *more = more_count();
 	long error;
 
 	if (!more)
 		return -ENOMEM;
 	__sync_fetch_and_add(more, 1);
-	error = bpf_map_update_elem(&CONNTRACK_MORE, &key, fresh, BPF_NOEXIST);
+	error = bpf_map_update_elem(&CONNTRACK_MORE, &copy.key, &copy, BPF_NOEXIST);
 	if (error)
 		__sync_fetch_and_add(more, -1);
 	return error;

@@ -265,15 +265,48 @@ static __always_inline long store_flow(const struct datapath_state *state, const
 	return conntrack_insert(state, fresh);
 }
 
+/* Keeps what a flow's first packet, which may pass, says of it. Returns 0 or the drop reason. */
+__noinline int remember_flow(const struct datapath_state *state, const struct passage *v,
+			     struct conntrack_entry *fresh, struct conntrack_entry *old)
+{
+	struct conntrack_entry *entry;
+	const struct packet *p;
+	long error;
+
+	if (!state || !v || !fresh)
+		return DROP_REASON_INTERNAL_ERROR;
+	p = &v->packet;
+	fresh->key = v->key;
+	if (v->source_is_a)
+		fresh->flags |= CONNTRACK_ORIGIN_IS_A;
+	fresh->last_seen = v->now;
+	fresh->last_report = v->now;
+	fresh->bytes[0] = v->bytes;
+	fresh->packets[0] = v->packets;
+	fresh->tcp_flags[0] = p->tcp_flags & TCP_REPORTED;
+	error = store_flow(state, fresh, old);
+	if (error == -EEXIST)
+		return 0; /* another CPU opened it with another packet at this moment; this one is not counted */
+	if (error) {
+		count(STATISTIC_CONNTRACK_REFUSED);
+		return DROP_REASON_CONNTRACK_FULL;
+	}
+	if (state->flow_level < event_level(fresh->flags))
+		return 0;
+	entry = conntrack_find(state, &v->key); /* the stored counters are those that the event takes */
+	if (entry)
+		report_flow(entry, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
+	return 0;
+}
+
 /* A packet for which no entry vouches (`old` is one under its key) begins a flow, if policy lets it. Returns 0 or the
  * drop reason.
  */
 __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v,
 			 struct conntrack_entry *old)
 {
-	struct conntrack_entry fresh = {}, *entry;
+	struct conntrack_entry fresh = {};
 	const struct packet *p;
-	long error;
 	int reason;
 
 	if (!state || !v)
@@ -294,27 +327,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct datapath_state *sta
 	/* Nothing to remember of a reset that belongs to nothing. */
 	if (p->protocol == IPPROTO_TCP && (p->tcp_flags & TCP_RST))
 		return 0;
-	if (v->source_is_a)
-		fresh.flags |= CONNTRACK_ORIGIN_IS_A;
-	fresh.last_seen = v->now;
-	fresh.last_report = v->now;
-	fresh.bytes[0] = v->bytes;
-	fresh.packets[0] = v->packets;
-	fresh.tcp_flags[0] = p->tcp_flags & TCP_REPORTED;
-	fresh.key = v->key;
-	error = store_flow(state, &fresh, old);
-	if (error == -EEXIST)
-		return 0; /* another CPU opened it with another packet at this moment; this one is not counted */
-	if (error) {
-		count(STATISTIC_CONNTRACK_REFUSED);
-		return DROP_REASON_CONNTRACK_FULL;
-	}
-	if (state->flow_level < event_level(fresh.flags))
-		return 0;
-	entry = conntrack_find(state, &v->key); /* the stored counters are those that the event takes */
-	if (entry)
-		report_flow(entry, 0, what_of(FLOW_EVENT_TYPE_NEW, p));
-	return 0;
+	return remember_flow(state, v, &fresh, old);
 }
 
 /* Whether `entry` vouches for this packet at this hook, leaving its generation aside. What opens a flow is never a

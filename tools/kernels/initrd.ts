@@ -23,6 +23,7 @@ mount -t proc proc /root/proc
 mount -t sysfs sys /root/sys
 mount --move /dev /root/dev
 mount -t tmpfs tmpfs /root/run
+mkdir /root/dev/shm
 mount -t tmpfs tmpfs /root/dev/shm
 umount /proc
 for word in $(cat /root/proc/cmdline); do

@@ -35,7 +35,7 @@ export async function runJob(options: JobOptions): Promise<JobResult> {
   const job = join(dir, "job.sh");
   await Deno.writeTextFile(
     job,
-    `(\n${script}\n) < /dev/null\necho "JOB-ENDED $?"\necho o > /proc/sysrq-trigger\nsleep 60\n`,
+    `(\n${script}\n) < /dev/null\necho "JOB-ENDED $?"\necho o > /proc/sysrq-trigger\nread -r _ < /dev/console\n`,
   );
   // deno-fmt-ignore
   const args = [
