@@ -1,5 +1,4 @@
-import { type BpfMap, BpfObject, type BpfProgram, RingBuffer } from "../../shared/ffi/bpf.ts";
-import { readAsset } from "../../shared/ffi/assets.ts";
+import type { BpfMap, BpfProgram } from "../../shared/ffi/bpf.ts";
 import {
   CidrKeyCodec,
   CidrValueCodec,
@@ -25,6 +24,7 @@ import { DropReason, PolicyAction } from "../../shared/gen/novanet/v1/novanet_pb
 import { Cidr, Ipv4, Mac } from "../../shared/net/mod.ts";
 import { inNetns } from "../../shared/netns/mod.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
+import { acquire, type LoadedObject, release } from "./loaded.ts";
 
 /** What a program did with a packet. */
 export interface Outcome {
@@ -71,33 +71,21 @@ const TC_ACT_REDIRECT = 7;
 const GENERATION = 7;
 /** Slots of DROP_COUNTERS. */
 const DROP_REASONS = 128;
-const SIZES = { CONNTRACK: 4096, CONNTRACK_MORE: 1024 };
 
 /** The shipped object in the kernel with maps of its own, its programs run on given packets by BPF_PROG_TEST_RUN. */
 export class Datapath implements Disposable {
   /** Where the interfaces of the pods are. */
   readonly netns: LabNetns;
-  readonly #maps: ReadonlyMap<string, BpfMap>;
-  readonly #programs: ReadonlyMap<string, BpfProgram>;
-  readonly #ring: RingBuffer;
-  readonly #resources: DisposableStack;
+  readonly #object: LoadedObject;
+  readonly #sizes: Readonly<Record<string, number>>;
   readonly #shapes = new Map<string, { exact: number; any: number }>();
   #state: DatapathState;
 
   /** @throws {SysError} */
   constructor(netns: LabNetns, sizes: Readonly<Record<string, number>> = {}) {
-    using stack = new DisposableStack();
-    using object = BpfObject.open(readAsset("datapath.bpf.o"));
-    for (const [map, entries] of Object.entries({ ...SIZES, ...sizes })) {
-      object.setMaxEntries(map, entries);
-    }
-    object.load();
     this.netns = netns;
-    this.#maps = new Map(object.maps().map((name) => [name, stack.use(object.map(name))]));
-    this.#programs = new Map(
-      object.programs().map((name) => [name, stack.use(object.program(name))]),
-    );
-    this.#ring = stack.use(new RingBuffer(this.map("FLOW_EVENTS")));
+    this.#sizes = sizes;
+    this.#object = acquire(sizes);
     this.#state = {
       policyGeneration: GENERATION,
       evaluationGeneration: GENERATION,
@@ -116,19 +104,18 @@ export class Datapath implements Disposable {
       conntrackSeed: [1, 2],
     };
     this.set({});
-    this.#resources = stack.move();
   }
 
   /** A map by its name. */
   map(name: string): BpfMap {
-    const map = this.#maps.get(name);
+    const map = this.#object.maps.get(name);
     if (map === undefined) throw new RangeError(`no map ${name}`);
     return map;
   }
 
   /** A program by its name. */
   program(name: string): BpfProgram {
-    const program = this.#programs.get(name);
+    const program = this.#object.programs.get(name);
     if (program === undefined) throw new RangeError(`no program ${name}`);
     return program;
   }
@@ -288,7 +275,7 @@ export class Datapath implements Disposable {
   /** The flow events that have come since the last call. */
   events(): FlowEvent[] {
     const events: FlowEvent[] = [];
-    this.#ring.consume((view, offset) => events.push(FlowEventCodec.read(view, offset)));
+    this.#object.ring.consume((view, offset) => events.push(FlowEventCodec.read(view, offset)));
     return events;
   }
 
@@ -308,7 +295,7 @@ export class Datapath implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#resources.dispose();
+    release(this.#object, this.#sizes);
   }
 
   #sum(map: string, key: Uint8Array): bigint {
