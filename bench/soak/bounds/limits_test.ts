@@ -46,9 +46,14 @@ const ROWS = [
   `denied packets | ${count(LOAD.deniedPerSecond)} a second `,
   `memory of novanet-dataplane, at any time | ${LIMITS.dataplaneMb} MB |`,
   `memory of novanet-agent, at any time | ${LIMITS.agentMb} MB |`,
-  `growth of either, within the last two thirds of the time, from their first third to their last | ${LIMITS.growthPercent} % |`,
+  `growth of either, within the last two thirds of the time, from their first third to their last (ten minutes only) | ${LIMITS.growthPercent} % |`,
   `more descriptors of either, over the same time | ${LIMITS.descriptors} |`,
-  `answer to GetDataplaneStatus and GetAgentStatus, 99 of 100 | ${count(LIMITS.rpcP99Ms)} ms |`,
+  `answer to GetDataplaneStatus and GetAgentStatus, half of them | ${
+    count(LIMITS.rpcMedianMs)
+  } ms |`,
+  `answer to GetDataplaneStatus and GetAgentStatus, 99 of 100 (ten minutes only) | ${
+    count(LIMITS.rpcP99Ms)
+  } ms |`,
   `one byte there and back between two pods (TCP), 99 of 100, median of samples of one second | ${
     count(LIMITS.packetP99Us)
   } µs |`,
