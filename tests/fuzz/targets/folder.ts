@@ -1,13 +1,14 @@
 import { eventually } from "../../../shared/testing/eventually.ts";
 import { readCorpus } from "../corpus.ts";
 import { FuzzedDaemons } from "../daemons.ts";
-import type { FuzzTarget } from "../target.ts";
+import { Fault, type FuzzTarget } from "../target.ts";
 import { manifest, YAML_TOKENS } from "./manifest.ts";
 
 /** Files at a time; the agent takes what changed within its debounce at once. */
 const FILES = 8;
 const PAUSE_MS = 10;
 const SLOWEST_MS = 40_000;
+const LOG_TAIL = 3000;
 /** Between two looks whether the agent still takes a good policy. */
 const GOOD_EVERY = 200;
 
@@ -34,10 +35,13 @@ export const folder: FuzzTarget = {
     const takesPolicies = async () => {
       const name = `good-${inputs}`;
       await node.writeManifest("a-good-one.yaml", policy(name));
-      await eventually(
-        async () => (await node.ruleNames()).some((rule) => rule.includes(name)),
-        { timeoutMs: SLOWEST_MS, what: "a good policy in force" },
-      );
+      const inForce = async () => (await node.ruleNames()).some((rule) => rule.includes(name));
+      try {
+        await eventually(inForce, { timeoutMs: SLOWEST_MS, what: "a good policy in force" });
+      } catch (error) {
+        await daemons.checkAlive();
+        throw new Fault(`${error}; the agent says:\n${node.agent.stderr.slice(-LOG_TAIL)}`);
+      }
       await daemons.checkAlive();
     };
     return {
