@@ -122,6 +122,8 @@ function programFaults({ registry, unknown, link }: DoctorSources, view: Datapla
 }
 
 function policyFaults({ enforcer }: DoctorSources, { policy }: DataplaneView): Fault[] {
+  const [refused] = enforcer.warnings;
+  if (refused !== undefined) return [notInForce(refused)];
   const { policies, cidrIdentities, ruleNames } = enforcer.desired;
   const repair = () => enforcer.sendAgain();
   const entries = (list: readonly (CompiledEntry | PolicyEntry)[]) =>
@@ -157,6 +159,17 @@ function policyFaults({ enforcer }: DoctorSources, { policy }: DataplaneView): F
       new Map(Object.entries(policy.ruleNames)),
     ),
   ];
+}
+
+/** The dataplane has no room for all of it, and has something else instead: to compare the two would tell nothing. */
+function notInForce(found: string): Fault {
+  return {
+    kind: "policy",
+    object: "the policy of all pods",
+    expected: "in force",
+    found,
+    remedy: "give the table more room, or write fewer rules",
+  };
 }
 
 function configFaults({ enforcer, link }: DoctorSources, { inspection }: DataplaneView): Fault[] {

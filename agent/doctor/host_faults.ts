@@ -55,7 +55,6 @@ function missingOf(
 ): Fault[] {
   const index = pod.hostIfindex;
   const repair = () => controller.repair(pod);
-  const common = { remedy: REPAIR_POD, repair };
   const link = links.find(({ name }) => name === pod.hostIfName);
   if (link === undefined || link.index !== index) {
     return [{
@@ -67,42 +66,63 @@ function missingOf(
       repair,
     }];
   }
-  const faults: Fault[] = [];
-  if (!link.up) {
-    const object = pod.hostIfName;
-    faults.push({ kind: "veth", object, expected: "up", found: "down", ...common });
-  }
+  return [
+    ...linkFaults(pod, link, repair),
+    ...routeFaults(pod, routes, links, repair),
+    ...neighbourFaults(pod, neighbours, repair),
+  ];
+}
+
+type Repair = () => Promise<void>;
+
+function linkFaults(pod: Attachment, link: Link, repair: Repair): Fault[] {
+  const fault = { kind: "veth", object: pod.hostIfName };
   const mac = hostMac(pod.gateway);
   if (link.kind !== "veth" || link.mac?.equals(mac) !== true) {
-    faults.push({
-      kind: "veth",
-      object: pod.hostIfName,
+    return [{
+      ...fault,
       expected: `a veth with MAC ${mac}`,
       found: `${link.kind || "another kind"} with MAC ${link.mac ?? "none"}`,
       remedy: "delete the pod, so that it is made anew",
-    });
+    }];
   }
+  return link.up ? [] : [{ ...fault, expected: "up", found: "down", remedy: REPAIR_POD, repair }];
+}
+
+function routeFaults(
+  pod: Attachment,
+  routes: readonly Route[],
+  links: readonly Link[],
+  repair: Repair,
+): Fault[] {
   const route = bestRoute(routes, pod);
-  if (route?.oif !== index || route.gateway !== undefined) {
-    faults.push({
-      kind: "route",
-      object: `${pod.ip}/32`,
-      expected: `dev ${pod.hostIfName}`,
-      found: routeText(route, links),
-      ...common,
-    });
-  }
-  const neighbour = neighbours.find((each) => each.index === index && each.ip.equals(pod.ip));
-  if (neighbour?.permanent !== true || neighbour.mac?.equals(pod.mac) !== true) {
-    faults.push({
-      kind: "neighbour",
-      object: `${pod.ip} dev ${pod.hostIfName}`,
-      expected: `permanent, MAC ${pod.mac}`,
-      found: neighbourText(neighbour),
-      ...common,
-    });
-  }
-  return faults;
+  if (route?.oif === pod.hostIfindex && route.gateway === undefined) return [];
+  return [{
+    kind: "route",
+    object: `${pod.ip}/32`,
+    expected: `dev ${pod.hostIfName}`,
+    found: routeText(route, links),
+    remedy: REPAIR_POD,
+    repair,
+  }];
+}
+
+function neighbourFaults(
+  pod: Attachment,
+  neighbours: readonly Neighbour[],
+  repair: Repair,
+): Fault[] {
+  const { hostIfindex, hostIfName, ip, mac } = pod;
+  const neighbour = neighbours.find((each) => each.index === hostIfindex && each.ip.equals(ip));
+  if (neighbour?.permanent === true && neighbour.mac?.equals(mac) === true) return [];
+  return [{
+    kind: "neighbour",
+    object: `${ip} dev ${hostIfName}`,
+    expected: `permanent, MAC ${mac}`,
+    found: neighbourText(neighbour),
+    remedy: REPAIR_POD,
+    repair,
+  }];
 }
 
 function bestRoute(routes: readonly Route[], { ip }: Attachment): Route | undefined {

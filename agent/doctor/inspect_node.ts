@@ -33,7 +33,7 @@ export async function inspectNode(
   let view: DataplaneView | undefined;
   const findings = await inspect(async () => {
     view = await viewIfConnected(sources);
-    return look(sources, view);
+    return await look(sources, view);
   }, { repair });
   for (const { kind, object, expected, found, repaired, warning } of findings) {
     if (warning) continue;
@@ -56,10 +56,11 @@ async function viewIfConnected({ link }: DoctorSources): Promise<DataplaneView |
   }
 }
 
-function look(sources: DoctorSources, view: DataplaneView | undefined): Fault[] {
+async function look(sources: DoctorSources, view: DataplaneView | undefined): Promise<Fault[]> {
+  const ofPods = await podFaults(sources);
   return [
     ...databaseFaults(sources),
-    ...podFaults(sources),
+    ...ofPods,
     ...hostFaults(sources, view?.endpoints),
     ...spoolFaults(sources.spool),
     ...view === undefined ? [] : dataplaneFaults(sources, view),

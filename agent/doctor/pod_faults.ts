@@ -3,15 +3,27 @@ import { netnsIdentityIfThere } from "../pods/requests.ts";
 import type { Attachment } from "../state/mod.ts";
 import { type DoctorSources, podText } from "./sources.ts";
 
+/** Pods that are looked at before other work has its turn. */
+const AT_ONCE = 16;
+
 /** Pods whose namespace is gone, that are half there, or whose own end of the interface is not as it was made. */
-export function podFaults(sources: DoctorSources): Fault[] {
+export async function podFaults(sources: DoctorSources): Promise<Fault[]> {
   const { registry, controller } = sources;
-  return registry.list().filter((pod) => !controller.isBusy(pod)).flatMap((pod) => {
-    const repair = () => controller.repair(pod);
-    if (pod.state !== "ready") return [halfThere(sources, pod)];
-    if (netnsIdentityIfThere(pod.netns) !== pod.netnsId) return [withoutNetns(sources, pod)];
-    return [...endFaults(sources, pod, repair), ...settingFaults(sources, pod, repair)];
-  });
+  const faults: Fault[] = [];
+  for (const [index, { containerId, ifName }] of registry.list().entries()) {
+    // Pods come and go meanwhile.
+    if (index % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setTimeout(resolve));
+    const pod = registry.get({ containerId, ifName });
+    if (pod !== undefined && !controller.isBusy(pod)) faults.push(...faultsOf(sources, pod));
+  }
+  return faults;
+}
+
+function faultsOf(sources: DoctorSources, pod: Attachment): Fault[] {
+  const repair = () => sources.controller.repair(pod);
+  if (pod.state !== "ready") return [halfThere(sources, pod)];
+  if (netnsIdentityIfThere(pod.netns) !== pod.netnsId) return [withoutNetns(sources, pod)];
+  return [...endFaults(sources, pod, repair), ...settingFaults(sources, pod, repair)];
 }
 
 function halfThere({ controller }: DoctorSources, pod: Attachment): Fault {

@@ -134,3 +134,16 @@ Deno.test(
     assert.equal(again.identityId(a), registry.identityId(a));
   }),
 );
+
+Deno.test(
+  "a pod that cannot be begun has nothing",
+  withStore((open) => {
+    const hostIfExists = () => {
+      throw new Error("no answer from the kernel");
+    };
+    const registry = new PodRegistry(open(), options({ hostIfExists }));
+    assert.throws(() => registry.begin(pod("a")), /no answer/);
+    assert.equal(registry.addresses.used, 0);
+    assert.deepEqual(registry.identities(), []);
+  }),
+);

@@ -42,6 +42,7 @@ function sections(parts: AgentParts): Section[] {
     ["agent/pods.json", () => registry.list()],
     ["agent/identities.json", () => registry.identities()],
     ["agent/addresses.json", () => registry.addresses],
+    ["agent/doctor.json", () => parts.inspect({ repair: false })],
     ["agent/policies.json", () => enforcer.desired],
     [
       "agent/manifests.json",

@@ -154,3 +154,37 @@ Deno.test(
     Store.open(dir)[Symbol.dispose]();
   }),
 );
+
+Deno.test(
+  "a database that another has locked is refused, and works when it is free again",
+  withDir((dir) => {
+    using store = Store.open(dir);
+    {
+      using other = new DatabaseSync(`${dir}/agent.db`);
+      other.exec("BEGIN IMMEDIATE");
+      assert.throws(() => store.insertAttachment(attachment(2), 300), /locked/);
+      other.exec("ROLLBACK");
+    }
+    store.insertAttachment(attachment(2), 300);
+    assert.deepEqual(store.attachments().map(({ podName }) => podName), ["pod-2"]);
+  }),
+);
+
+Deno.test(
+  "what an inspection asks for: addresses in use; rows that are restored and forgotten",
+  withDir((dir) => {
+    using store = Store.open(dir);
+    const pod = attachment(2);
+    store.insertAttachment(pod, 300);
+    using other = new DatabaseSync(`${dir}/agent.db`, { enableForeignKeyConstraints: false });
+    other.exec(`DELETE FROM addresses; DELETE FROM attachments;
+                INSERT INTO addresses (ip, state) VALUES (7, 'used')`);
+    assert.deepEqual(store.usedAddresses(), [7]);
+    store.forgetAddress(7);
+    store.restoreAttachment(pod, 300);
+    assert.deepEqual(store.usedAddresses(), [pod.ip.value]);
+    store.forgetAddress(pod.ip.value);
+    assert.deepEqual(store.usedAddresses(), [pod.ip.value], "a pod has it");
+    assert.deepEqual(store.attachments(), [pod]);
+  }),
+);

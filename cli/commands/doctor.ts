@@ -18,6 +18,8 @@ type Facts = Record<string, string>;
 /** A node with hundreds of pods takes seconds to look through, and minutes to repair. */
 const TIMEOUT_MS = 120_000;
 
+const NO_REPAIR = { repairable: false, warning: false, repaired: false, repairError: "" } as const;
+
 /** All that was found, and what could not be asked. */
 interface Diagnosis {
   readonly findings: readonly Finding[];
@@ -31,7 +33,8 @@ interface Diagnosis {
  * @throws {CliError} when something is wrong: UNREACHABLE when a daemon is down, else FAILURE
  */
 export async function doctor(options: DoctorOptions, io: Io): Promise<void> {
-  const { findings, facts, down } = await diagnose(options);
+  const { findings: found, facts, down } = await diagnose(options);
+  const findings = [...found, ...otherVersions(facts)];
   for (const { name, socketPath } of down) {
     const unseen = name === "novanet-agent"
       ? "pods, addresses, interfaces and routes"
@@ -114,22 +117,30 @@ function notConnected(dataplane: Daemon): Finding {
 }
 
 function daemonFault({ name, socketPath }: Daemon, found: string, remedy: string): Finding {
-  return {
-    kind: "daemon",
-    object: name,
-    expected: `answers on ${socketPath}`,
-    found,
-    remedy,
-    repairable: false,
-    warning: false,
-    repaired: false,
-    repairError: "",
-  };
+  const expected = `answers on ${socketPath}`;
+  return { ...NO_REPAIR, kind: "daemon", object: name, expected, found, remedy };
 }
 
 function factsOf(answer: object): Facts {
   const { facts = [] } = answer as { facts?: readonly { name: string; value: string }[] };
   return Object.fromEntries(facts.map(({ name, value }) => [name, value]));
+}
+
+/** An update that was not finished: a daemon was not started again, or not replaced. */
+function otherVersions(facts: Facts): Finding[] {
+  return ["novanet-agent", "novanet-dataplane"].flatMap((object): Finding[] => {
+    const version = facts[object]?.split(",")[0] ?? VERSION;
+    if (version === VERSION) return [];
+    return [{
+      ...NO_REPAIR,
+      kind: "version",
+      object,
+      expected: `${VERSION}, as novanetctl`,
+      found: version,
+      remedy: `install one version of all, and start ${object} again`,
+      warning: true,
+    }];
+  });
 }
 
 /** What became of a finding, in one word. */

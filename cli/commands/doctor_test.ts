@@ -56,6 +56,16 @@ Deno.test("doctor --json has facts and findings", KEEPS_SHIM, async () => {
   assert.equal(findings[0].state, "warning");
 });
 
+Deno.test("doctor warns of a daemon of another version", KEEPS_SHIM, async () => {
+  const inspectNode = () => ({
+    facts: [{ name: "novanet-dataplane", value: "0.0.9, map layout 1, object 0123abcd" }],
+    dataplaneConnected: true,
+  });
+  const { exitCode, stdout } = await ctl({ ext: { inspectNode } }, ["doctor", ...ELSEWHERE]);
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /^warning\tversion\tnovanet-dataplane\t.*\t0\.0\.9\t/m);
+});
+
 Deno.test("doctor without any daemon says so and looks at the rest", KEEPS_SHIM, async () => {
   const io = new TestIo();
   const sockets = ["--agent-socket", "/nowhere/a.sock", "--dataplane-socket", "/nowhere/d.sock"];

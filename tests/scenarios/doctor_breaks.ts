@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { BpfMap, type Direction, TcxLink } from "../../shared/ffi/bpf.ts";
+import { attachClsact, BpfMap, BpfProgram, type Direction, TcxLink } from "../../shared/ffi/bpf.ts";
 import {
   CidrKeyCodec,
   CidrValueCodec,
@@ -17,6 +17,7 @@ import {
   PolicyAction,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4, Mac } from "../../shared/net/mod.ts";
+import { inNetns } from "../../shared/netns/mod.ts";
 import { hostIfName, type LabNode, type LabPod } from "../../shared/testing/node.ts";
 import type { NetnsLab } from "../../shared/testing/lab.ts";
 
@@ -303,7 +304,7 @@ export const BREAKS: readonly (readonly Break[])[] = [
     },
     {
       name: "a missing pin of a program",
-      doIt: ({ node }) => Deno.removeSync(programPin(node)),
+      doIt: ({ node }) => Deno.removeSync(programPin(node, "pod_ingress")),
       finds: () => ({ kind: "pin", object: "", found: /^no file$/ }),
     },
   ],
@@ -327,6 +328,19 @@ export const BREAKS: readonly (readonly Break[])[] = [
         kind: "pin",
         object: `${node.pinDir}/link_${STRAY_INDEX}_ingress`,
         found: /nothing needs/,
+      }),
+    },
+    {
+      name: "a second program, by a filter",
+      doIt: (bench) => {
+        using program = BpfProgram.openPinned(programPin(bench.node, "pod_egress"));
+        const index = ifindexOf(bench);
+        inNetns(bench.node.netns.path, () => attachClsact(program, index, "ingress"));
+      },
+      finds: ({ web }) => ({
+        kind: "program",
+        object: `${hostIfName(web)} ingress`,
+        found: /^a second one, by clsact$/,
       }),
     },
     {
@@ -580,9 +594,9 @@ export const BREAKS: readonly (readonly Break[])[] = [
   ],
 ];
 
-function programPin(node: LabNode): string {
+function programPin(node: LabNode, program: string): string {
   for (const { name } of Deno.readDirSync(node.pinDir)) {
-    if (name.startsWith("prog_pod_ingress_")) return `${node.pinDir}/${name}`;
+    if (name.startsWith(`prog_${program}_`)) return `${node.pinDir}/${name}`;
   }
   throw new Error("no pinned program");
 }
