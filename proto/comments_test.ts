@@ -6,7 +6,7 @@ const files = await readProtos();
 for (const file of files) {
   Deno.test(`${file.name}.proto: everything has a comment that is a sentence`, () => {
     const described = describedOf(file);
-    assert(described.length > 5);
+    assert(described.length > 0);
     const bad = described.filter((one) => !/^\S[^]{6,}[.:]$/.test(commentOf(one)));
     assert.deepEqual(bad.map((one) => `${nameOf(one)}: ${commentOf(one)}`), []);
   });

@@ -150,6 +150,7 @@ Deno.test("a pinned map outlives its descriptor and is the same map", () => {
     valueSize: 4,
     maxEntries: 8,
     flags: 0,
+    btf: undefined,
   });
   assert.throws(() => BpfMap.openPinned(`${bpffs.path}/nothing`), code("ENOENT"));
 });
