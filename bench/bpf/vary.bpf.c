@@ -8,8 +8,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-enum { TC_ACT_OK = 0 };
-
 enum { PORTS = 32768, FIRST_SOURCE_PORT = 16384, FIRST_DESTINATION_PORT = 1024 };
 
 enum order { ORDER_AT_RANDOM = 0, ORDER_ONE_AFTER_THE_OTHER = 1 };

@@ -1,6 +1,7 @@
 import type { RunningCommand } from "../../shared/testing/command.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { Path } from "./paths.ts";
+import type { Placement } from "./placement.ts";
 
 /** Starts iperf3's server on a path; it ends with the lab. */
 export async function serveIperf(path: Path): Promise<void> {
@@ -18,24 +19,49 @@ interface IperfResult {
   };
 }
 
-async function run(path: Path, args: readonly string[]): Promise<IperfResult> {
-  const { stdout } = await path.client.run(["iperf3", "-J", "-c", path.address, ...args]);
+async function run(
+  path: Path,
+  { client, server }: Placement,
+  args: readonly string[],
+): Promise<IperfResult> {
+  const affinity = ["-A", `${client},${server}`];
+  const { stdout } = await path.client.run([
+    "iperf3",
+    "-J",
+    "-c",
+    path.address,
+    ...affinity,
+    ...args,
+  ]);
   return JSON.parse(stdout) as IperfResult;
 }
 
+/** A stream's first part, seconds: not measured. */
+const WARM_UP = "0.3";
+
 /**
- * Gbit/s that arrive over TCP. The congestion control is set: the default may be bbr, which paces.
- * @param seconds measured, after half a second that is not
+ * Gbit/s that arrive over TCP. The congestion control is set, so that it is the same everywhere.
+ * @param seconds measured
  */
-export async function tcpGbits(path: Path, streams: number, seconds: number): Promise<number> {
-  // deno-fmt-ignore
-  const { end } = await run(path, ["-C", "cubic", "-P", String(streams), "-O", "0.5", "-t", String(seconds)]);
+export async function tcpGbits(
+  path: Path,
+  placement: Placement,
+  streams: number,
+  seconds: number,
+): Promise<number> {
+  const args = ["-C", "cubic", "-P", String(streams), "-O", WARM_UP, "-t", String(seconds)];
+  const { end } = await run(path, placement, args);
   return (end.sum_received?.bits_per_second ?? NaN) / 1e9;
 }
 
 /** Gbit/s that arrive over UDP, of as much as can be sent. */
-export async function udpGbits(path: Path, seconds: number): Promise<number> {
-  const { end } = await run(path, ["-u", "-b", "0", "-l", "1400", "-t", String(seconds)]);
+export async function udpGbits(
+  path: Path,
+  placement: Placement,
+  seconds: number,
+): Promise<number> {
+  const args = ["-u", "-b", "0", "-l", "1400", "-t", String(seconds)];
+  const { end } = await run(path, placement, args);
   const { bits_per_second = NaN, lost_percent = 0 } = end.sum ?? {};
   return bits_per_second * (1 - lost_percent / 100) / 1e9;
 }

@@ -16,6 +16,16 @@ export interface NovanetPath extends Path {
   readonly mtu: number;
 }
 
+/**
+ * A machine's default may be bbr, which paces, and iperf3 sets the congestion control that it is told only after it has
+ * connected: a connection that began with bbr is paced for good. (cubic may not be the default of a namespace.)
+ */
+async function withoutPacing(...namespaces: readonly LabNetns[]): Promise<void> {
+  for (const netns of namespaces) {
+    await netns.run(["sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno"]);
+  }
+}
+
 /** Two pods on a node of their own. */
 export async function novanetPath(
   lab: NetnsLab,
@@ -26,6 +36,7 @@ export async function novanetPath(
   const client = await node.addPod("client");
   const server = await node.addPod("server");
   const mtu = server.result.interfaces.find(({ sandbox }) => sandbox !== undefined)?.mtu ?? 1500;
+  await withoutPacing(client.netns, server.netns);
   return { node, client: client.netns, server: server.netns, address: server.ip, mtu };
 }
 
@@ -43,6 +54,7 @@ export async function routedPath(lab: NetnsLab, mtu: number): Promise<Path> {
     await end.run(["ip", "address", "add", `10.99.${index}.2/24`, "dev", "eth0"]);
     await end.run(["ip", "route", "add", "default", "via", `10.99.${index}.1`]);
   }
+  await withoutPacing(client, server);
   return { client, server, address: "10.99.1.2" };
 }
 
@@ -52,5 +64,6 @@ export async function joinedPath(lab: NetnsLab, mtu: number): Promise<Path> {
   lab.addVeth({ netns: client, name: "eth0", mtu }, { netns: server, name: "eth0", mtu });
   await client.run(["ip", "address", "add", "10.98.0.1/24", "dev", "eth0"]);
   await server.run(["ip", "address", "add", "10.98.0.2/24", "dev", "eth0"]);
+  await withoutPacing(client, server);
   return { client, server, address: "10.98.0.2" };
 }

@@ -1,6 +1,7 @@
 /** Programs that the benchmarks need beside dist/, made in .build/bench when they are not there. */
 import { join } from "node:path";
 import { command, ROOT } from "../../tools/build/command.ts";
+import { filesUnder } from "../../tools/build/files.ts";
 
 const HERE = join(ROOT, "bench");
 const OUT = join(ROOT, ".build", "bench");
@@ -49,8 +50,9 @@ export function nativeTool(
 /** A C file of bench/bpf as an eBPF object, compiled as the datapath is. @throws {CommandError} */
 export async function bpfObject(name: "vary"): Promise<Uint8Array<ArrayBuffer>> {
   const source = join(HERE, "bpf", `${name}.bpf.c`);
+  const headers = filesUnder(join(ROOT, "bpf/lib"), (file) => file.endsWith(".h"));
   // deno-fmt-ignore
-  const path = await make(`${name}.bpf.o`, [source, join(ROOT, "bpf/lib/maps.h")], (out) => command([
+  const path = await make(`${name}.bpf.o`, [source, ...headers], (out) => command([
     "clang", "-target", "bpf", "-g", "-O2", "-mcpu=v3", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-nostdinc",
     "-isystem", ".build/include", "-Ibpf", "-c", source, "-o", out,
   ]));
