@@ -50,7 +50,9 @@ export function nativeTool(
 /** A C file of bench/bpf as an eBPF object, compiled as the datapath is. @throws {CommandError} */
 export async function bpfObject(name: "vary"): Promise<Uint8Array<ArrayBuffer>> {
   const source = join(HERE, "bpf", `${name}.bpf.c`);
-  const headers = filesUnder(join(ROOT, "bpf/lib"), (file) => file.endsWith(".h"));
+  const headers = filesUnder("bpf/lib", (file) => file.endsWith(".h")).map((path) =>
+    join(ROOT, path)
+  );
   // deno-fmt-ignore
   const path = await make(`${name}.bpf.o`, [source, ...headers], (out) => command([
     "clang", "-target", "bpf", "-g", "-O2", "-mcpu=v3", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-nostdinc",
