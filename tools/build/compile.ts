@@ -70,7 +70,10 @@ export function compileStep(target: Target, executable: Executable): Step {
   const assets = executable.assets.map((asset) => assetPath(target, asset));
   // A code cache would be a file with a known name in /tmp, that anybody could put there and root would load.
   // A question on a terminal is no way to run a daemon: what is not permitted fails.
-  const flags = ["--no-prompt", "--no-code-cache", ...PERMISSIONS[executable.name]];
+  const v8Flags = executable.v8Flags === undefined
+    ? []
+    : [`--v8-flags=${executable.v8Flags.join(",")}`];
+  const flags = ["--no-prompt", "--no-code-cache", ...v8Flags, ...PERMISSIONS[executable.name]];
   return {
     name: `compile-${executable.name}`,
     after: [`bundle-${executable.name}`, "bpf", "shim"],
