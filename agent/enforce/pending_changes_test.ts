@@ -1,20 +1,8 @@
 import assert from "node:assert/strict";
-import type { CompiledCidr, CompiledEntry, PolicyChanges } from "../policy/mod.ts";
+import type { CompiledCidr, PolicyChanges } from "../policy/mod.ts";
+import { compiledEntry } from "../testing/compiled_entry.ts";
 import { PendingChanges } from "./pending_changes.ts";
 
-function entry(dstIdentity: number, ruleId: number): CompiledEntry {
-  return {
-    srcIdentity: 0,
-    dstIdentity,
-    protocol: 6,
-    dstPort: 80,
-    portPrefixLen: 0,
-    action: 1,
-    direction: 1,
-    isolation: false,
-    ruleId,
-  };
-}
 const cidr = (cidrIp: number, identityId: number): CompiledCidr => ({
   cidrIp,
   prefixLen: 24,
@@ -34,21 +22,21 @@ const changes = (some: Partial<PolicyChanges>): PolicyChanges => ({
 Deno.test("the last word about each thing counts", () => {
   const pending = new PendingChanges();
   pending.add(changes({
-    upserted: [entry(300, 16), entry(301, 16)],
+    upserted: [compiledEntry(300, 16), compiledEntry(301, 16)],
     cidrsAdded: [cidr(1, 100), cidr(2, 101)],
     rulesAdded: { 16: "a", 17: "b" },
   }));
   pending.add(changes({
-    upserted: [entry(300, 17)],
-    removed: [entry(301, 16), entry(302, 9)],
+    upserted: [compiledEntry(300, 17)],
+    removed: [compiledEntry(301, 16), compiledEntry(302, 9)],
     cidrsRemoved: [cidr(2, 101)],
     rulesRemoved: [16],
   }));
   // A CIDR that has another identity now is removed under the old one and added under the new.
   pending.add(changes({ cidrsAdded: [cidr(1, 103)], cidrsRemoved: [cidr(1, 100)] }));
   assert.deepEqual(pending.takeAll(), {
-    upserts: [entry(300, 17)],
-    deletes: [entry(301, 16), entry(302, 9)],
+    upserts: [compiledEntry(300, 17)],
+    deletes: [compiledEntry(301, 16), compiledEntry(302, 9)],
     cidrUpserts: [cidr(1, 103)],
     cidrDeletes: [cidr(2, 101)],
     ruleNameUpserts: { 17: "b" },
@@ -60,19 +48,19 @@ Deno.test("the last word about each thing counts", () => {
 Deno.test("additions first, what goes after them; what came back in between stays", () => {
   const pending = new PendingChanges();
   pending.add(changes({
-    upserted: [entry(300, 16)],
-    removed: [entry(301, 16), entry(302, 16)],
+    upserted: [compiledEntry(300, 16)],
+    removed: [compiledEntry(301, 16), compiledEntry(302, 16)],
     rulesAdded: { 18: "c" },
     rulesRemoved: [17],
   }));
   const additions = pending.takeAdditions();
-  assert.deepEqual(additions.upserts, [entry(300, 16)]);
+  assert.deepEqual(additions.upserts, [compiledEntry(300, 16)]);
   assert.deepEqual(additions.ruleNameUpserts, { 18: "c" });
   assert.deepEqual([additions.deletes, additions.ruleNameDeletes], [[], []]);
   assert.ok(!pending.empty);
-  pending.add(changes({ upserted: [entry(301, 19)] }));
+  pending.add(changes({ upserted: [compiledEntry(301, 19)] }));
   const rest = pending.takeAll();
-  assert.deepEqual(rest.upserts, [entry(301, 19)]);
-  assert.deepEqual(rest.deletes, [entry(302, 16)]);
+  assert.deepEqual(rest.upserts, [compiledEntry(301, 19)]);
+  assert.deepEqual(rest.deletes, [compiledEntry(302, 16)]);
   assert.deepEqual(rest.ruleNameDeletes, [17]);
 });

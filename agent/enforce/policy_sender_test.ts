@@ -1,22 +1,9 @@
 import assert from "node:assert/strict";
 import { closeCalls, openCalls } from "../dataplane/calls.ts";
 import type { CompiledEntry, DesiredPolicy } from "../policy/mod.ts";
+import { compiledEntry } from "../testing/compiled_entry.ts";
 import { FakeDataplane } from "../testing/fake_dataplane.ts";
 import { PolicySender, type Refusal } from "./policy_sender.ts";
-
-function entry(dstIdentity: number): CompiledEntry {
-  return {
-    srcIdentity: 0,
-    dstIdentity,
-    protocol: 6,
-    dstPort: 80,
-    portPrefixLen: 0,
-    action: 1,
-    direction: 1,
-    isolation: false,
-    ruleId: 16,
-  };
-}
 
 /** A set of our own that changes, a dataplane, and what it was told. */
 class SenderLab implements AsyncDisposable {
@@ -38,11 +25,11 @@ class SenderLab implements AsyncDisposable {
 
   /** Changes our set. */
   change(added: readonly number[], removed: readonly number[] = []): void {
-    for (const id of added) this.desired.set(id, entry(id));
+    for (const id of added) this.desired.set(id, compiledEntry(id));
     for (const id of removed) this.desired.delete(id);
     this.sender.note({
-      upserted: added.map(entry),
-      removed: removed.map(entry),
+      upserted: added.map((id) => compiledEntry(id)),
+      removed: removed.map((id) => compiledEntry(id)),
       cidrsAdded: [],
       cidrsRemoved: [],
       rulesAdded: {},
@@ -114,7 +101,7 @@ Deno.test("a dataplane that somebody else changed gets all of it", async () => {
   await using lab = await SenderLab.start();
   lab.change([300]);
   await lab.sender.send(lab.calls);
-  await lab.calls.control.syncPolicies({ policies: [entry(999)] });
+  await lab.calls.control.syncPolicies({ policies: [compiledEntry(999)] });
   lab.told();
   lab.change([301]);
   await lab.sender.send(lab.calls);

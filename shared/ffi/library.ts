@@ -5,6 +5,11 @@
 import { readAsset } from "./assets.ts";
 import { cString } from "./memory.ts";
 
+// deno-fmt-ignore
+const TEST_RUN_PARAMETERS = [
+  "i32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "u32", "u32", "buffer",
+] as const;
+
 const SYMBOLS = {
   // sys.c
   /** int32_t nv_open(const char *path, int32_t flags, uint32_t mode) */
@@ -193,39 +198,13 @@ const SYMBOLS = {
   nv_prog_by_id: { parameters: ["u32"], result: "i32" },
   /** int32_t nv_prog_test_run(int32_t fd, const void *data_in, uint32_t data_in_size, void *data_out, uint32_t data_out_size, const void *ctx_in, uint32_t ctx_in_size, void *ctx_out, uint32_t ctx_out_size, uint32_t repeat, uint32_t flags, struct nv_test_run *out) */
   nv_prog_test_run: {
-    parameters: [
-      "i32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "u32",
-      "u32",
-      "buffer",
-    ],
+    parameters: TEST_RUN_PARAMETERS,
     result: "i32",
   },
   /** nv_prog_test_run on a thread of its own */
   prog_test_run_async: {
     name: "nv_prog_test_run",
-    parameters: [
-      "i32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "buffer",
-      "u32",
-      "u32",
-      "u32",
-      "buffer",
-    ],
+    parameters: TEST_RUN_PARAMETERS,
     result: "i32",
     nonblocking: true,
   },
