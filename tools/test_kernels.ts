@@ -1,6 +1,6 @@
 /**
  * `./run test-kernels [SERIES...]`: the datapath's objects load and the packet tables pass on Debian's kernels, 6.1 and 6.12 or
- * those named, in QEMU. Takes some twenty minutes for each; not part of `./run test`.
+ * those named, in QEMU. Takes five to ten minutes for each; not part of `./run test`.
  */
 import { dirname, join } from "node:path";
 import { ROOT } from "./build/command.ts";

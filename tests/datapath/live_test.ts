@@ -1,6 +1,6 @@
 /** The programs on real hooks: what only packets of the kernel itself show. */
 import assert from "node:assert/strict";
-import { TcxLink } from "../../shared/ffi/bpf.ts";
+import { attachClsact, TcxLink, tcxSupported } from "../../shared/ffi/bpf.ts";
 import {
   AF_PACKET,
   bind,
@@ -64,8 +64,11 @@ async function makeLiveWorld(mtus: { readonly a: number; readonly b: number }): 
     datapath.addPod(pod);
     inNetns(node.path, () => {
       const { ifindex } = pod;
-      building.use(TcxLink.attach(datapath.program("pod_egress"), ifindex, "ingress"));
-      building.use(TcxLink.attach(datapath.program("pod_ingress"), ifindex, "egress"));
+      for (const [name, hook] of [["pod_egress", "ingress"], ["pod_ingress", "egress"]] as const) {
+        const program = datapath.program(name);
+        if (tcxSupported()) building.use(TcxLink.attach(program, ifindex, hook));
+        else attachClsact(program, ifindex, hook);
+      }
     });
     return { ...pod, netns, link: building.use(new RawLink(netns, "eth0", isIpv4)) };
   };
