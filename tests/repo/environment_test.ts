@@ -54,7 +54,7 @@ const SOURCES: Readonly<Record<ExecutableName, readonly string[]>> = {
 
 /** `Deno.env`, and all by which it could be had under another name. */
 const ENVIRONMENT =
-  /\bDeno\b\s*(?:\??\.\s*env\b|(?!\??\s*\.\s*\w|\s+version\b))|\bprocess\b\s*(?:\??\.\s*env\b|\[)|\bglobalThis\b|\b(?:secure_)?getenv\b|\benviron\b|["'](?:node:)?process["']/;
+  /\bDeno\b\s*(?:\??\.\s*env\b|(?!\??\s*\.\s*\w|\s*version\b))|\bprocess\b\s*(?:\??\.\s*env\b|\[)|\bglobalThis\b|\b(?:secure_)?getenv\b|\benviron\b|["'](?:node:)?process["']/;
 
 const graph = readImportGraph();
 
