@@ -19,11 +19,6 @@ export function protocolLabel(protocol: number): string {
   return PROTOCOLS.get(protocol) ?? String(protocol);
 }
 
-/** @returns whether packets of the protocol have ports. */
-export function hasPorts(protocol: number): boolean {
-  return protocol === 6 || protocol === 17 || protocol === 132;
-}
-
 /** @returns ALLOW, DENY, AUDIT (it passed, and enforced it would not have) or UNKNOWN. */
 export function verdictLabel(action: PolicyAction): string {
   return PolicyAction[action] ?? "UNKNOWN";

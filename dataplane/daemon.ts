@@ -22,7 +22,7 @@ import { HandoverMap } from "./maps/handover.ts";
 import { PodIfacesMap } from "./maps/pod_ifaces.ts";
 import { PoliciesMap } from "./maps/policies.ts";
 import { PolicyShapesMap } from "./maps/policy_shapes.ts";
-import { Attachments, type AttachMode } from "./programs/attachments.ts";
+import { Attachments } from "./programs/attachments.ts";
 import { KernelObjects } from "./programs/kernel_objects.ts";
 import { ConfigStore } from "./reconcile/config_store.ts";
 import { EndpointStore } from "./reconcile/endpoint_store.ts";
@@ -40,8 +40,6 @@ export interface DaemonOptions {
   readonly sizes: Sizes;
   /** Undefined: as configured. */
   readonly flowLevel?: FlowLevel | undefined;
-  /** Default: what the kernel can. */
-  readonly attachMode?: AttachMode | undefined;
 }
 
 const STOP_GRACE_MS = 2_000;
@@ -117,7 +115,7 @@ async function assemble(
   stack.defer(() => policies.idle());
   const attachments = new Attachments({
     pinDir: options.pinDir,
-    mode: options.attachMode ?? (tcxSupported() ? "tcx" : "clsact"),
+    mode: tcxSupported() ? "tcx" : "clsact",
     programs: {
       ingress: objects.program("pod_egress"),
       egress: objects.program("pod_ingress"),

@@ -39,11 +39,6 @@ export interface LoggingOptions {
   readonly write?: (line: string) => void;
 }
 
-/** Tells whether `text` is one of {@linkcode LOG_LEVELS}. */
-export function isLogLevel(text: string): text is LogLevel {
-  return (LOG_LEVELS as readonly string[]).includes(text);
-}
-
 /** Sets level, format and destination for the whole process; may be called again. */
 export function configureLogging(options: LoggingOptions): void {
   const format = options.format === "json" ? formatJson : formatText;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { configureLogging, getLogger, isLogLevel, type LogLevel } from "./log.ts";
+import { configureLogging, getLogger, type LogLevel } from "./log.ts";
 
 function capture(level: LogLevel, format: "text" | "json", use: () => void): string[] {
   const lines: string[] = [];
@@ -58,9 +58,4 @@ Deno.test("secret fields are masked, nested too", () => {
 Deno.test("a message with line breaks stays one line", () => {
   const lines = capture("info", "text", () => getLogger("x").info("a\nb", { c: "d\ne" }));
   assert.equal(lines.join("").split("\n").length, 2);
-});
-
-Deno.test("isLogLevel knows the four levels only", () => {
-  assert.ok(["debug", "info", "warn", "error"].every(isLogLevel));
-  assert.ok(!["", "INFO", "trace", "warning"].some(isLogLevel));
 });

@@ -4,9 +4,9 @@
  * are numbers, a.b.c.d = a<<24|b<<16|c<<8|d, and ports are in host order, unless a name ends in _be.
  * A map is pinned as <pin dir>/<NAME>_v<LAYOUT_VERSION>.
  *
- * Who writes what. User space (the dataplane daemon) owns ENDPOINTS, POD_IFACES*, POLICIES, POLICY_SHAPES,
- * CIDR_IDENTITIES, CONFIG and DATAPATH_STATE; the programs only read them. The programs own CONNTRACK*, FRAGMENTS,
- * DROP_FLOWS, FLOW_EVENTS, DROP_COUNTERS and STATISTICS.
+ * Who writes what. User space (the dataplane daemon) owns ENDPOINTS, POD_IFACES*, HANDOVER, POLICIES,
+ * POLICY_SHAPES, CIDR_IDENTITIES, CONFIG and DATAPATH_STATE; the programs only read them. The programs own CONNTRACK*,
+ * FRAGMENTS, FRAGMENT_COUNTS, DROP_FLOWS, FLOW_EVENTS, DROP_COUNTERS and STATISTICS.
  *
  * How a policy set changes without a packet ever seeing half of it. Every versioned value (policy_value,
  * cidr_value) holds an old and a new version and the generation at which the new one begins. A program reads

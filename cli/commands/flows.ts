@@ -1,4 +1,5 @@
 import { type FlowEvent, FlowEventSchema } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
 import { agentControl, agentDaemon, agentExt } from "../agent.ts";
@@ -214,7 +215,7 @@ function isIn<T>(alternatives: readonly T[], value: T): boolean {
 }
 
 function portText(event: FlowEvent, port: number): string {
-  return labels.hasPorts(event.protocol) ? String(port) : "-";
+  return hasPorts(event.protocol) ? String(port) : "-";
 }
 
 /** TCP flags, or type and code of ICMP. */

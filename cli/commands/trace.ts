@@ -13,7 +13,7 @@ import {
   TraceVerdictSchema,
 } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import { DropReason } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { ipProtocolName } from "../../shared/net/ip_protocol.ts";
+import { hasPorts, ipProtocolName } from "../../shared/net/ip_protocol.ts";
 import { agentExt } from "../agent.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit_codes.ts";
@@ -45,7 +45,7 @@ function checkPacket({ protocol, port, sourcePort }: TraceOptions): void {
   const name = ipProtocolName(protocol);
   const wrong = (why: string) => new CliError(ExitCode.USAGE, why);
   if (protocol === 0) throw wrong("--protocol 0: expected tcp, udp, sctp, icmp or 1 to 255");
-  if (labels.hasPorts(protocol)) {
+  if (hasPorts(protocol)) {
     if (port === undefined) throw wrong(`--port: ${name} needs one, from 1 to 65535`);
     return;
   }

@@ -4,8 +4,9 @@ import type {
   PodSelection,
 } from "../../shared/gen/novanet/ext/v1/pod_flows_pb.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import type { JsonValue } from "../json.ts";
-import { hasPorts, protocolLabel } from "../labels.ts";
+import { protocolLabel } from "../labels.ts";
 
 const MOST_NAME_CHARACTERS = 253;
 

@@ -4,7 +4,8 @@ import type {
   PodSelection,
 } from "../../shared/gen/novanet/ext/v1/pod_flows_pb.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { hasPorts, labelsLabel, protocolLabel } from "../labels.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
+import { labelsLabel, protocolLabel } from "../labels.ts";
 import { isNameable } from "./network_policy.ts";
 
 /** Denied and other flows that are named one by one; of more only the number is told. */

@@ -12,7 +12,7 @@ export class NewerLayoutError extends Error {
    * @param known The newest version that this program knows.
    */
   constructor(readonly pinDir: string, readonly pins: readonly MapPin[], readonly known: number) {
-    const [first] = pins;
+    const [first] = pins.toSorted((a, b) => a.file < b.file ? -1 : 1);
     const others = pins.length > 1 ? ` and ${pins.length - 1} more` : "";
     super(
       `the maps in ${pinDir} are of layout version ${first?.version} (${first?.file}${others}), and ` +

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { Layout } from "../../shared/gen/abi.ts";
 import { sortPins } from "../programs/pins.ts";
 import { type Layouts, NewerLayoutError, sortLayouts } from "./layouts.ts";
+import { ROLES } from "./roles.ts";
 
 const files = ({ truth, older, scratch }: Layouts) => ({
   truth,
@@ -91,3 +93,15 @@ for (const pins of [["A_v3", "B_v3"], ["A_v1", "A_v3", "sealed_v3"]]) {
     );
   });
 }
+
+Deno.test("docs/operations.md shows what one says who does not know the layout of now", () => {
+  const page = Deno.readTextFileSync(new URL("../../docs/operations.md", import.meta.url));
+  const version = Layout.LAYOUT_VERSION;
+  const pins = Object.keys(ROLES).map((map) => `${map}_v${version}`);
+  assert.throws(
+    () => sortLayouts("/sys/fs/bpf/novanet", sortPins(pins), version - 1),
+    (error) =>
+      error instanceof NewerLayoutError &&
+      page.includes(`\n    ${error.message.split(",", 1)[0]}, and `),
+  );
+});

@@ -196,8 +196,8 @@ export function differingFields(
   }
 }
 
-/** Whether two requests are the same, byte for byte. */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+/** Whether two requests are the same: a word at a time, since they may have megabytes. */
+export function sameRequest(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && commonBeginning(a, b) === a.length;
 }
 

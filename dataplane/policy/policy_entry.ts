@@ -7,6 +7,7 @@ import {
   type PolicyEntrySchema,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { PolicyKind } from "../../shared/gen/abi.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { PolicyTable } from "./policy_table.ts";
 
@@ -27,8 +28,6 @@ export type PolicyKeyWords = readonly [number, number, number, number];
 const MAX_PROTOCOL = 255;
 const MAX_PORT = 65_535;
 const PORT_BITS = 16;
-/** TCP, UDP and SCTP: the protocols whose ports the datapath reads. */
-const PORT_PROTOCOLS: ReadonlySet<number> = new Set([6, 17, 132]);
 
 /**
  * Checks the fields and makes the key of them.
@@ -51,7 +50,7 @@ export function policyKeyWords(fields: PolicyKeyFields, at = ""): PolicyKeyWords
   if (dstPort > MAX_PORT) {
     throw invalidArgument(`${at}dst_port`, dstPort, `must be at most ${MAX_PORT}`);
   }
-  if (dstPort !== 0 && protocol !== 0 && !PORT_PROTOCOLS.has(protocol)) {
+  if (dstPort !== 0 && protocol !== 0 && !hasPorts(protocol)) {
     throw invalidArgument(`${at}dst_port`, dstPort, `protocol ${protocol} has no ports`);
   }
   const prefixLen = portPrefixLen(fields, at);

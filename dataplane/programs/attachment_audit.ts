@@ -2,9 +2,7 @@
 
 import { detachClsact } from "../../shared/ffi/bpf.ts";
 import type { Fault } from "../../shared/doctor/fault.ts";
-import { ifIndextoname } from "../../shared/ffi/sys.ts";
-import { isErrno } from "../../shared/ffi/errno.ts";
-import { type Attachments, type Direction, DIRECTIONS } from "./attachments.ts";
+import { type Attachments, type Direction, DIRECTIONS, interfaceNameOf } from "./attachments.ts";
 import { openLink, queryFilter } from "./hooks.ts";
 import { linkPin, pinnedProgramIds } from "./pins.ts";
 import { unlink } from "../../shared/ffi/files.ts";
@@ -31,7 +29,7 @@ function missingPrograms({ attachments, wanted }: AttachmentAudit): Fault[] {
     ) => [`${ifindex} ${direction}`, programId]),
   );
   return wanted.flatMap((ifindex) => {
-    const name = nameOf(ifindex);
+    const name = interfaceNameOf(ifindex);
     if (name === undefined) return [];
     return DIRECTIONS.flatMap((direction): Fault[] => {
       const found = attached.get(`${ifindex} ${direction}`);
@@ -57,7 +55,7 @@ function doubledPrograms({ attachments, pinDir, interfaces }: AttachmentAudit): 
     return link?.info().ifindex === ifindex;
   };
   return interfaces.flatMap((ifindex) => {
-    const name = nameOf(ifindex);
+    const name = interfaceNameOf(ifindex);
     if (name === undefined) return [];
     return DIRECTIONS.flatMap((direction): Fault[] => {
       const fault = (mode: string, repair: () => void): Fault => ({
@@ -86,13 +84,4 @@ function detachPinned(path: string): void {
   using link = openLink(path);
   link?.detach();
   unlink(path);
-}
-
-function nameOf(ifindex: number): string | undefined {
-  try {
-    return ifIndextoname(ifindex);
-  } catch (error) {
-    if (isErrno(error, "ENXIO")) return undefined;
-    throw error;
-  }
 }

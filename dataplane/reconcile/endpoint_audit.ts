@@ -2,10 +2,14 @@
 
 import type { Fault } from "../../shared/doctor/fault.ts";
 import { Ipv4, Mac } from "../../shared/net/mod.ts";
-import { equalBytes } from "../maps/bytes.ts";
 import type { Endpoint } from "../maps/endpoints.ts";
 import type { PodIface } from "../maps/pod_ifaces.ts";
-import type { EndpointMaps, EndpointStore, MacLookup } from "./endpoint_store.ts";
+import {
+  type EndpointMaps,
+  type EndpointStore,
+  type MacLookup,
+  sameIface,
+} from "./endpoint_store.ts";
 
 const NOTHING = "no entry";
 const REMEDY = "--fix writes what the dataplane believes";
@@ -118,9 +122,4 @@ function endpointText({ ifindex, identity, mac, nodeIp }: Endpoint): string {
 function ifaceText({ ip, identity, mac, gatewayMac }: PodIface): string {
   const macs = `MAC ${Mac.fromBytes(mac)}, gateway's ${Mac.fromBytes(gatewayMac)}`;
   return `address ${Ipv4.fromU32(ip)}, identity ${identity}, ${macs}`;
-}
-
-function sameIface(a: PodIface, b: PodIface): boolean {
-  return a.ip === b.ip && a.identity === b.identity && equalBytes(a.mac, b.mac) &&
-    equalBytes(a.gatewayMac, b.gatewayMac);
 }

@@ -102,7 +102,8 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     equalBytes(a.mac, b.mac);
 }
 
-function sameIface(a: PodIface, b: PodIface): boolean {
+/** Whether the programs would see the same in both. */
+export function sameIface(a: PodIface, b: PodIface): boolean {
   return a.ip === b.ip && a.identity === b.identity && equalBytes(a.mac, b.mac) &&
     equalBytes(a.gatewayMac, b.gatewayMac);
 }

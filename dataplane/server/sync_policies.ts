@@ -8,7 +8,7 @@ import {
 import type { RawRequest } from "../../shared/rpc/server.ts";
 import type { RuleNames } from "../flows/names.ts";
 import { parseCidrs } from "../policy/cidr_set.ts";
-import { differingFields, readEntries, sameBytes } from "../policy/entry_reader.ts";
+import { differingFields, readEntries, sameRequest } from "../policy/entry_reader.ts";
 import { parseEntries } from "../policy/parse_entries.ts";
 import { PolicyTable } from "../policy/policy_table.ts";
 import {
@@ -83,7 +83,7 @@ export class PolicySync {
   }
 
   #isInForce(bytes: Uint8Array): boolean {
-    return this.#kept?.version === this.#policies.version && sameBytes(this.#kept.bytes, bytes);
+    return this.#kept?.version === this.#policies.version && sameRequest(this.#kept.bytes, bytes);
   }
 
   /** What leads from the set in force to a request's; undefined when all of it has to be looked at. */

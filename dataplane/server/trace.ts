@@ -7,14 +7,14 @@ import type {
   TracePacketResponseSchema,
 } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { ipProtocolName } from "../../shared/net/ip_protocol.ts";
+import { hasPorts, ipProtocolName } from "../../shared/net/ip_protocol.ts";
 import { invalidArgument } from "../../shared/rpc/errors.ts";
 import type { ServiceImpl } from "../../shared/rpc/server.ts";
 import { interfaceNameOf } from "../programs/attachments.ts";
 import { connectionState } from "../trace/describe.ts";
 import { KernelView } from "../trace/kernel_view.ts";
 import { findLiving } from "../trace/living.ts";
-import { hasPorts, hasSourcePort, type TracedPacket } from "../trace/packet.ts";
+import { hasSourcePort, type TracedPacket } from "../trace/packet.ts";
 import { type HookFacts, type Step, Trail } from "../trace/trail.ts";
 import { follow, type Verdict } from "../trace/walk.ts";
 import type { Dataplane } from "./dataplane.ts";

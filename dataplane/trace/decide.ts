@@ -2,7 +2,7 @@
 
 import { type PolicyKey, PolicyKind, type PolicyShape } from "../../shared/gen/abi.ts";
 import { PolicyAction, PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { hasPorts } from "./packet.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import type { KernelView, StoredDecision } from "./kernel_view.ts";
 
 /** What is to be decided. */

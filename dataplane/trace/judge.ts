@@ -7,9 +7,9 @@ import {
   PolicyDirection,
   ReservedIdentity,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import { decide, type Decision, type Question } from "./decide.ts";
 import * as describe from "./describe.ts";
-import { hasPorts } from "./packet.ts";
 import type { MapEntry, Trail } from "./trail.ts";
 
 const { EGRESS, INGRESS } = PolicyDirection;

@@ -18,7 +18,7 @@ import {
   PolicyShapeValueCodec,
   PolicyValueCodec,
 } from "../../shared/gen/abi.ts";
-import { u32Key, viewOf } from "../maps/bytes.ts";
+import { equalBytes, u32Key, viewOf } from "../maps/bytes.ts";
 import type { Connections } from "../maps/connections.ts";
 import { type PodIface, PodIfacesMap } from "../maps/pod_ifaces.ts";
 
@@ -83,7 +83,11 @@ export class KernelView {
     if (found === undefined) return undefined;
     // The map tells the entry, not its length: shorter keys find it until they are shorter than it is.
     let prefixLen = LONGEST_PREFIX;
-    while (prefixLen > 0 && sameBytes(this.#cidrAt(ip, prefixLen - 1), found)) prefixLen--;
+    while (prefixLen > 0) {
+      const shorter = this.#cidrAt(ip, prefixLen - 1);
+      if (shorter === undefined || !equalBytes(shorter, found)) break;
+      prefixLen--;
+    }
     const { generation, identity } = CidrValueCodec.decode(found);
     return { prefixLen, identity: identity[this.#inForce(generation)] ?? 0 };
   }
@@ -116,8 +120,4 @@ export class KernelView {
   #inForce(generation: number): 0 | 1 {
     return ((this.state.policyGeneration - generation) | 0) >= 0 ? 1 : 0;
   }
-}
-
-function sameBytes(a: Uint8Array | undefined, b: Uint8Array): boolean {
-  return a !== undefined && a.every((byte, index) => byte === b[index]);
 }

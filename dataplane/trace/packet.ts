@@ -1,7 +1,7 @@
 /** The packet that is followed, and the connection that it belongs to. Pure. */
 
 import type { ConntrackKey } from "../../shared/gen/abi.ts";
-import { IpProtocol } from "../../shared/net/ip_protocol.ts";
+import { hasPorts, IpProtocol } from "../../shared/net/ip_protocol.ts";
 
 /** A packet as far as the datapath's decisions go. Addresses are numbers. */
 export interface TracedPacket {
@@ -12,11 +12,6 @@ export interface TracedPacket {
   readonly srcPort: number;
   /** 0 for protocols without ports. */
   readonly dstPort: number;
-}
-
-/** Whether packets of a protocol have ports. */
-export function hasPorts(protocol: number): boolean {
-  return protocol === IpProtocol.TCP || protocol === IpProtocol.UDP || protocol === IpProtocol.SCTP;
 }
 
 /** Whether packets of a protocol tell connections between the same ends apart. */

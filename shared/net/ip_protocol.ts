@@ -27,6 +27,11 @@ export function ipProtocolName(protocol: number): string {
   return NAMES.get(protocol) ?? String(protocol);
 }
 
+/** Whether packets of a protocol have ports, as far as the datapath reads them. */
+export function hasPorts(protocol: number): boolean {
+  return protocol === IpProtocol.TCP || protocol === IpProtocol.UDP || protocol === IpProtocol.SCTP;
+}
+
 /** @returns the number of a protocol given by name, in any case, or by number 0 to 255; else undefined. */
 export function ipProtocolNumber(text: string): number | undefined {
   if (/^[0-9]{1,3}$/.test(text)) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { IpProtocol, ipProtocolName, ipProtocolNumber } from "./ip_protocol.ts";
+import { hasPorts, IpProtocol, ipProtocolName, ipProtocolNumber } from "./ip_protocol.ts";
 
 const ROWS: [text: string, number: number | undefined][] = [
   ["TCP", 6],
@@ -27,4 +27,9 @@ Deno.test("every named protocol comes back from its name; others are numbers", (
     assert.equal(ipProtocolNumber(name), number);
   }
   assert.equal(ipProtocolName(200), "200");
+});
+
+Deno.test("TCP, UDP and SCTP have ports", () => {
+  const withPorts = Array.from({ length: 256 }, (_, protocol) => protocol).filter(hasPorts);
+  assert.deepEqual(withPorts, [6, 17, 132]);
 });

@@ -13,8 +13,6 @@ export const BPF_NOEXIST = 1;
 export const BPF_EXIST = 2;
 /** update, lookup: hold the element's bpf_spin_lock. */
 export const BPF_F_LOCK = 4;
-/** map flag: elements are allocated when they are made. */
-export const BPF_F_NO_PREALLOC = 1;
 
 /** Map types (enum bpf_map_type of linux/bpf.h) that NovaNet uses. */
 export const MapType = {

@@ -1,16 +1,11 @@
 import assert from "node:assert/strict";
 import { SysError, UseAfterCloseError } from "../errno.ts";
 import { shim } from "../library.ts";
-import {
-  BatchError,
-  BPF_EXIST,
-  BPF_F_NO_PREALLOC,
-  BPF_NOEXIST,
-  BpfMap,
-  MapType,
-  possibleCpus,
-} from "./map.ts";
+import { BatchError, BPF_EXIST, BPF_NOEXIST, BpfMap, MapType, possibleCpus } from "./map.ts";
 import { privateBpffs } from "./testdata/bpffs.ts";
+
+/** A trie is not made without this flag of linux/bpf.h. */
+const BPF_F_NO_PREALLOC = 1;
 
 // Before the tests, whose sanitizer would take a library that stays for a leak.
 shim();
