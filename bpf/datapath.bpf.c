@@ -113,6 +113,8 @@ int pod_egress(struct __sk_buff *skb)
 		return drop_passage(state, &v, DROP_REASON_MALFORMED);
 	if (unlikely(!same_mac(eth->h_source, pod->mac)))
 		return drop_passage(state, &v, DROP_REASON_SPOOFED_SOURCE_MAC);
+	if (unlikely(!same_mac(eth->h_dest, pod->gateway_mac)))
+		return drop_passage(state, &v, special_address_reason(v.packet.dst_ip));
 
 	if (unlikely(v.packet.fragment == FRAGMENT_LATER))
 		reason = fragment_follow(&v.packet, v.hook_ifindex, v.hook);

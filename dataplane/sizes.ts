@@ -18,8 +18,8 @@ const GIB = 2 ** 30;
 const FRAGMENT_SHARES = 16;
 
 /**
- * The sizes for a machine that has `memoryBytes` of memory. Tables of these sizes take 41 MiB of 1 GiB,
- * 92 MiB of 4 GiB and 223 MiB from 16 GiB up; smaller machines get those of 1 GiB.
+ * The sizes for a machine that has `memoryBytes` of memory. Tables of these sizes take 46 MiB of 1 GiB,
+ * 102 MiB of 4 GiB and 226 MiB from 16 GiB up; smaller machines get those of 1 GiB.
  */
 export function defaultSizes(memoryBytes: number): Sizes {
   const gib = memoryBytes / GIB;

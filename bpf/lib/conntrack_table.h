@@ -5,7 +5,7 @@
  * writing the key's first word last. Only collect_garbage frees slots, one run at a time. When a group is full,
  * CONNTRACK_MORE takes the connection; when that is full too, it is refused.
  *
- * A reader compares the whole key, and the first word again after it has read what it decides by: a slot that was
+ * A reader compares the whole key, and again after it has read what it decides by: a slot that was
  * freed and filled meanwhile is then not the one it looked for.
  */
 #pragma once

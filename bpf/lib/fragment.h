@@ -35,8 +35,9 @@ static __always_inline void fragment_forget(const struct fragment_key *key)
 {
 	__s32 *count = fragment_count(key->hook_ifindex);
 
-	if (!bpf_map_delete_elem(&FRAGMENTS, key) && count)
-		__sync_fetch_and_add(count, -1);
+	/* A new layout begins to count at 0, whatever it took over: what was never counted is not taken off. */
+	if (!bpf_map_delete_elem(&FRAGMENTS, key) && count && __sync_fetch_and_add(count, -1) <= 0)
+		__sync_fetch_and_add(count, 1);
 }
 
 /* A later fragment: gives it the first one's ports. Returns 0 or a drop reason. */
@@ -77,7 +78,6 @@ static __always_inline long fragment_remember(const struct datapath_state *state
 
 	if (!count)
 		return error;
-	/* Signed: a new layout begins to count at 0, whatever it took over. */
 	if (__sync_fetch_and_add(count, 1) < (__s32)state->fragment_quota)
 		error = bpf_map_update_elem(&FRAGMENTS, key, fresh, BPF_NOEXIST);
 	if (error)

@@ -181,6 +181,12 @@ __noinline int identify_sender(struct __sk_buff *skb, const struct datapath_stat
 	return 0;
 }
 
+/* Why a pod may not send to an address, or in a frame that is not to its gateway. */
+static __always_inline int special_address_reason(__u32 ip)
+{
+	return ip >> 28 == 0xe || ip == 0xffffffff ? DROP_REASON_MULTICAST : DROP_REASON_INVALID_DESTINATION;
+}
+
 /* Fills the far end of a packet at either hook. Returns 0 or a drop reason. */
 static __always_inline int find_ends(struct __sk_buff *skb, const struct datapath_state *state, struct passage *v)
 {
@@ -191,8 +197,7 @@ static __always_inline int find_ends(struct __sk_buff *skb, const struct datapat
 	if (v->hook == POLICY_DIRECTION_INGRESS)
 		return identify_sender(skb, state, v);
 	if (is_special_address(v->packet.dst_ip))
-		return v->packet.dst_ip >> 28 == 0xe || v->packet.dst_ip == 0xffffffff ? DROP_REASON_MULTICAST :
-											 DROP_REASON_INVALID_DESTINATION;
+		return special_address_reason(v->packet.dst_ip);
 	if (v->packet.dst_ip == v->packet.src_ip)
 		return DROP_REASON_INVALID_DESTINATION; /* a pod reaches itself without us */
 	find_far_end(state, v->packet.dst_ip, &far);
@@ -255,10 +260,10 @@ __noinline int revisit_flow(struct __sk_buff *skb, const struct datapath_state *
 static __always_inline long store_flow(const struct datapath_state *state, const struct conntrack_entry *fresh,
 				       struct conntrack_entry *old)
 {
-	if (old) {
+	/* Unless it was freed at this moment: its slot may be another's now, or become so. */
+	if (old && same_key(&old->key, &fresh->key)) {
 		report_end(state, old);
 		copy_connection(old, fresh);
-		/* Unless it was freed at this moment. */
 		if (same_key(&old->key, &fresh->key))
 			return 0;
 	}
@@ -342,7 +347,7 @@ static __always_inline int entry_covers(const struct conntrack_entry *entry, con
 	if (unlikely(opens_flow(&v->packet) && (v->reply || entry->state >= CONNTRACK_FIN_WAIT)))
 		return 0;
 	/* And still is the one that was found. */
-	return pod_ifindex == v->hook_ifindex && (entry->flags & need) && key_head(&entry->key) == key_head(&v->key);
+	return pod_ifindex == v->hook_ifindex && (entry->flags & need) && same_key(&entry->key, &v->key);
 }
 
 /* An ICMP error belongs to the flow whose packet it quotes. Returns 0 or a drop reason. */

@@ -91,7 +91,7 @@ export class Attachments {
     const attachments = this.list();
     for (const { ifindex, direction, programId } of attachments) {
       const program = this.#options.programs[direction];
-      if (program.info().id !== programId) await this.#put(ifindex, direction);
+      if (program.info().id !== programId) await this.#putIfThere(ifindex, direction);
     }
     return attachments.length;
   }
@@ -109,10 +109,19 @@ export class Attachments {
       try {
         await this.#put(ifindex, direction, quick);
       } catch (error) {
-        if (!isErrno(error, "ENODEV")) throw error;
+        if (!isGone(error)) throw error;
         throw new InterfaceNotFoundError(interfaceName, { cause: error });
       }
     });
+  }
+
+  /** As many as there are take a while, and pods are deleted meanwhile. */
+  async #putIfThere(ifindex: number, direction: Direction): Promise<void> {
+    try {
+      await this.#put(ifindex, direction);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
   }
 
   /** Takes our program off, if it is there. @returns whether it was @throws QueueFullError, SysError */
@@ -314,4 +323,9 @@ export function interfaceNameOf(ifindex: number): string | undefined {
     if (isErrno(error, "ENXIO")) return undefined;
     throw error;
   }
+}
+
+/** Whether a hook could not be changed because its interface is gone: with it, or with a link that was left behind. */
+function isGone(error: unknown): boolean {
+  return isErrno(error, "ENODEV") || isErrno(error, "ENOLINK");
 }

@@ -124,6 +124,35 @@ for (const mode of ["tcx", "clsact"] as const) {
   });
 }
 
+Deno.test("an interface that goes while programs are swapped is passed over", async () => {
+  using bpffs = new PrivateBpffs();
+  using links = RtnetlinkSocket.openIn();
+  links.vethCreate({ name: NAME }, { name: PEER });
+  using older = await openTestObjects(bpffs);
+  const before = attachmentsOf("tcx", older, links, bpffs);
+  await before.attach(NAME, "ingress");
+  await before.attach(PEER, "ingress");
+  using others = new PrivateBpffs();
+  using newer = await openTestObjects(others);
+  /** Goes when it is asked for the programs: after the list of interfaces was made. */
+  const programs = {
+    get ingress() {
+      if (links.linkList().some(({ name }) => name === NAME)) links.linkDelete(NAME);
+      return newer.program("pod_egress");
+    },
+    egress: newer.program("pod_ingress"),
+  };
+  const after = new Attachments({
+    pinDir: bpffs.path,
+    mode: "tcx",
+    programs,
+    handover: new HandoverMap(newer.map("HANDOVER")),
+    interfaces: () => links.linkList().map(({ index }) => index),
+  });
+  await after.adopt();
+  assert.deepEqual(after.list(), []);
+});
+
 Deno.test("tcx: other people's links stay", async () => {
   await withInterface("tcx", async (attachments, { objects }) => {
     const ifindex = ifNametoindex(NAME);

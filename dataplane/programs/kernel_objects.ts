@@ -90,6 +90,8 @@ export class KernelObjects implements Disposable {
       ? adoptPrograms(pinDir, objectHash, maps, stack)
       : undefined;
     if (adopted !== undefined && !layouts.migrates) {
+      // Who pinned them may have died before this.
+      fitState(maps);
       stack.move();
       return new KernelObjects(maps, adopted, objectHash, true, undefined);
     }

@@ -3,6 +3,8 @@ import { BpfMap, MapType } from "../../shared/ffi/bpf.ts";
 import { readAsset } from "../../shared/ffi/assets.ts";
 import { RtnetlinkSocket } from "../../shared/netlink/mod.ts";
 import { Attachments } from "./attachments.ts";
+import type { DatapathState } from "../../shared/gen/abi.ts";
+import { DatapathStateMap } from "../maps/datapath_state.ts";
 import { HandoverMap } from "../maps/handover.ts";
 import { openTestObjects, SMALL } from "../testing/kernel.ts";
 import { Connections } from "../maps/connections.ts";
@@ -84,6 +86,29 @@ for (const [name, lost] of INTERRUPTED) {
     assert.equal(third.adopted, true);
   });
 }
+
+Deno.test("state that was never fitted to the maps: the next start does it", async () => {
+  using bpffs = new PrivateBpffs();
+  const fitted = ({ conntrackGroups, conntrackSeed, fragmentQuota }: DatapathState) => ({
+    conntrackGroups,
+    conntrackSeed,
+    fragmentQuota,
+  });
+  const unfitted = { conntrackGroups: 0, conntrackSeed: [0, 0], fragmentQuota: 0 };
+  let before: DatapathState;
+  {
+    using first = await openTestObjects(bpffs);
+    using state = new DatapathStateMap(first.map("DATAPATH_STATE"));
+    before = state.value;
+    state.write(unfitted);
+  }
+  using second = await openTestObjects(bpffs);
+  assert.equal(second.adopted, true);
+  using state = new DatapathStateMap(second.map("DATAPATH_STATE"));
+  const after = fitted(state.value);
+  assert.ok(after.conntrackSeed.some((word) => word !== 0));
+  assert.deepEqual(after, { ...fitted(before), conntrackSeed: after.conntrackSeed });
+});
 
 Deno.test("a pinned map of another shape is refused, and named", async () => {
   using bpffs = new PrivateBpffs();

@@ -35,9 +35,8 @@ export function wantedEntries(map: string, sizes: Sizes): number | undefined {
       return sizes.fragmentMax;
     case "FLOW_EVENTS":
       return sizes.flowRingBytes;
+    // While sets change, keys of the old and of the new one stand side by side, and so do their shapes.
     case "POLICY_SHAPES":
-      return sizes.policyMax;
-    // While sets change, keys of the old and of the new one stand side by side.
     case "POLICIES":
     case "CIDR_IDENTITIES":
       return sizes.policyMax * 2;

@@ -103,6 +103,9 @@ function cidrFaults({ maps, cidrs }: PolicyInForce): Difference[] {
 async function restore({ maps, table, cidrs }: PolicyInForce): Promise<void> {
   const { policies, shapes, cidrs: cidrMap, state } = maps;
   const generation = state.value.policyGeneration;
+  // Values that are there already are written in place: packets read them under their locks meanwhile.
+  state.write({ policyStaging: 1 });
+  await gracePeriod();
   const counts = ShapeCounts.of(table);
   const selected = selectedShapes(counts);
   for (const [key, shape] of selected) shapes.set(key, shape);
@@ -117,6 +120,7 @@ async function restore({ maps, table, cidrs }: PolicyInForce): Promise<void> {
     actions: slots.flatMap((slot) => [table.action(slot), table.action(slot)]),
     ruleIds: slots.flatMap((slot) => [table.ruleId(slot), table.ruleId(slot)]),
   }, generation);
+  state.write({ policyStaging: 0 });
   removeStrays({ maps, table, cidrs }, selected);
   // The next insert may be given the memory of what a packet still reads.
   await gracePeriod();

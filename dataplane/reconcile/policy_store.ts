@@ -202,12 +202,15 @@ export class PolicyStore {
       done();
       return counts;
     });
-    const counts = await changed.finally(() => this.#underWay--);
-    // Not waited for: the next change does, if it comes before that is done.
-    this.#queue.run(() => this.#settle()).catch((error) => {
-      log.error("cannot settle a policy change; the next one tries again", { error });
-    });
-    return counts;
+    try {
+      return await changed;
+    } finally {
+      this.#underWay--;
+      // Not waited for: the next change does, if it comes before that is done.
+      this.#queue.run(() => this.#settle()).catch((error) => {
+        log.error("cannot settle a policy change; the next one tries again", { error });
+      });
+    }
   }
 
   /** Waits until nothing is left to be settled. */

@@ -347,8 +347,28 @@ Deno.test("a map that fills up half-way through staging: undone, and the next ch
       2,
       "the absent entries are cleaned up as well",
     );
+    await store.idle();
+    assert.equal(maps.state.value.policyStaging, 0, "packets read without locks again");
     await store.sync(setOf([1, 2, 3]), new CidrSet([]));
     assert.deepEqual([...visible(maps).keys()], [1, 2, 3]);
+  }, 256);
+});
+
+Deno.test("a set as large as may be makes room for another one as large, on other identities", async () => {
+  await withMaps(async (maps, open) => {
+    const store = await open();
+    const setOn = (firstIdentity: number) => {
+      const table = new PolicyTable();
+      for (let i = 0; i < store.capacity; i++) {
+        table.set(...key({ dstIdentity: firstIdentity + i, dstPort: 80 }), ALLOW, i);
+      }
+      return table;
+    };
+    for (const firstIdentity of [1000, 2000, 3000]) {
+      await store.sync(setOn(firstIdentity), new CidrSet([]));
+    }
+    await store.idle();
+    assert.equal(maps.shapes.read().size, store.capacity);
   }, 256);
 });
 

@@ -41,6 +41,7 @@ const NAMES: Readonly<Record<number, string>> = {
   39: "ENOTEMPTY",
   40: "ELOOP",
   61: "ENODATA",
+  67: "ENOLINK",
   71: "EPROTO",
   75: "EOVERFLOW",
   84: "EILSEQ",

@@ -397,6 +397,14 @@ const DESTINATIONS: readonly Omit<Attack, "topic">[] = [
     frames: ["127.0.0.1", "0.0.0.0", "240.0.0.1", ATTACKER].map((dst) => frame({ dst })),
   },
   {
+    name: "an address in a frame to everybody, to a group and to another pod's MAC",
+    reason: "INVALID_DESTINATION",
+    frames: [BROADCAST_MAC, "01:00:5e:00:00:01", VICTIM_MAC].flatMap((mac) =>
+      [VICTIM, NODE, OUTSIDE].map((dst) => frame({ dst }, { dst: mac }))
+    ),
+    twin: { name: "in a frame to the gateway", frames: [frame()] },
+  },
+  {
     name: "another pod with a TTL that ends here",
     reason: "TTL_EXCEEDED",
     frames: [frame({ ttl: 1 }), frame({ ttl: 0 })],

@@ -205,6 +205,11 @@ const DROPPED: readonly { name: string; packet: Uint8Array; reason: string }[] =
     packet: ethernet(FROM_A, ipv4({ src: A, dst }, udp({ srcPort: 1, dstPort: 2 }))),
     reason,
   })),
+  ...["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "02:fe:0a:f4:00:03"].map((dst) => ({
+    name: `a pod's address in a frame to ${dst}`,
+    packet: ethernet({ ...FROM_A, dst }, ipv4({ src: A, dst: B }, udp({ srcPort: 1, dstPort: 2 }))),
+    reason: "INVALID_DESTINATION",
+  })),
   {
     name: "a SYN-ACK that answers nothing",
     packet: ethernet(

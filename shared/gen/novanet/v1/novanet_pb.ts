@@ -3548,7 +3548,7 @@ export enum DropReason {
   INTERNAL_ERROR = 80,
 
   /**
-   * The destination address is none that a pod may send to, such as 0.0.0.0 or loopback.
+   * The destination address is none that a pod may send to, such as 0.0.0.0 or loopback, or the frame is not to its gateway.
    *
    * @generated from enum value: DROP_REASON_INVALID_DESTINATION = 81;
    */
