@@ -5,7 +5,7 @@ import { witness } from "../trace/witness.ts";
 import { modelEnd } from "./cast.ts";
 import { decide } from "./model.ts";
 import { PolicyNode } from "./policy_node.ts";
-import { describeProbe, type PolicyCase, readTable } from "./table.ts";
+import { describeProbe, type PolicyCase, type Probe, readTable } from "./table.ts";
 
 const LEAST_CASES = 150;
 const TABLE = readTable();
@@ -15,6 +15,9 @@ Deno.test("the table has no case twice, and enough of them", () => {
   const names = [...TABLE, ...DEFAULT_DENY].map(({ topic, what }) => `${topic}: ${what}`);
   assert.equal(new Set(names).size, names.length);
   assert(TABLE.length >= LEAST_CASES, `${TABLE.length} cases`);
+  // Every topic has a packet that passes and one that does not.
+  const kinds = new Set([...TABLE, ...DEFAULT_DENY].map(({ topic }) => topic));
+  assert(BY_CLI.size >= 2 * kinds.size, `novanetctl is asked about ${BY_CLI.size} packets`);
 });
 
 /** What a case expects must be what the model says. */
@@ -40,13 +43,22 @@ for (const cases of [TABLE, DEFAULT_DENY]) {
   }
 }
 
+/** The first probe of each verdict in each topic: novanetctl is asked about those. */
+const BY_CLI: ReadonlySet<Probe> = new Set(
+  Map.groupBy(
+    [...TABLE, ...DEFAULT_DENY].flatMap(({ topic, probes }) =>
+      probes.map((probe) => ({ probe, kind: `${topic} ${probe.verdict}` }))
+    ),
+    ({ kind }) => kind,
+  ).values().map(([first]) => first?.probe as Probe),
+);
+
 async function play(node: LabNode, cast: PolicyNode, one: PolicyCase): Promise<void> {
   const { world, probes } = one;
   await cast.enter(world);
   const fates = await Promise.all(
     probes.map(async (probe) => {
-      const meet = () => cast.probe(probe.from, probe.to, probe.service);
-      const { verdict, rule } = await witness(node, probe, meet);
+      const { verdict, rule } = await witness(node, cast, probe, { byCli: BY_CLI.has(probe) });
       return describeProbe(probe, verdict, rule);
     }),
   );

@@ -133,6 +133,12 @@ const PURE_MODULES: ReadonlySet<string> = new Set([
   "yaml",
 ]);
 
+Deno.test("the model of NetworkPolicy shares no code with the compiler: it imports nothing", () => {
+  const model = "tests/policy/model.ts";
+  assert(graph.imports.has(model), `${model} is not there`);
+  assert.deepEqual(edges((importer) => importer === model), []);
+});
+
 Deno.test("specifiers finds every way to import", () => {
   const text = `
     import "a";
