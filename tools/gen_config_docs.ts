@@ -121,7 +121,7 @@ ${"```"}
 ${helpText(16 * GIB).trimEnd()}
 ${"```"}
 
-The default sizes follow from the machine's memory, and all tables together take 41 MiB on 1 GiB, 92 MiB on 4 GiB, 223 MiB from 16 GiB up:
+The default sizes follow from the machine's memory, and all tables together take 46 MiB on 1 GiB, 102 MiB on 4 GiB, 226 MiB from 16 GiB up:
 
 ${sizesTable()}
 
