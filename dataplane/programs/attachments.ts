@@ -174,13 +174,14 @@ export class Attachments {
   }
 
   async #put(ifindex: number, direction: Direction, quick = false): Promise<void> {
-    const program = this.#options.programs[direction];
+    const { programs, pinDir } = this.#options;
+    const program = programs[direction];
     if (this.mode === "clsact") return this.#putFilter(ifindex, direction);
-    const path = linkPin(this.#options.pinDir, ifindex, direction);
+    const path = linkPin(pinDir, ifindex, direction);
     using pinned = openLink(path);
     const info = pinned?.info();
     if (pinned !== undefined && info?.ifindex === ifindex) {
-      if (this.#hasFilter(ifindex, direction)) this.#dropFilter(ifindex, direction);
+      this.#endMove(ifindex, direction);
       if (info.progId !== program.info().id) pinned.update(program);
       return;
     }
@@ -216,10 +217,18 @@ export class Attachments {
     try {
       using link = await TcxLink.attachAsync(programs[direction], ifindex, direction);
       link.pin(linkPin(pinDir, ifindex, direction));
-      this.#dropFilter(ifindex, direction);
-    } finally {
+    } catch (error) {
       handover.end();
+      throw error;
     }
+    // When this fails the handover goes on, with both on the hook, until the next call for it.
+    this.#endMove(ifindex, direction);
+  }
+
+  #endMove(ifindex: number, direction: Direction): void {
+    const { handover } = this.#options;
+    if (this.#hasFilter(ifindex, direction)) this.#dropFilter(ifindex, direction);
+    if (handover.ifindex === ifindex) handover.end();
   }
 
   #dropFilter(ifindex: number, direction: Direction): void {
