@@ -66,9 +66,12 @@ export class FlowHistory {
   readonly #pods = new Map<string, PodHistory>();
   /** By address: two lookups for each end of an event, hundreds of thousands of times a second. */
   readonly #known = new Map<number, KnownPod>();
+  /** Events of pods that there was no room for. */
+  readonly #unheld = new WeakMap<Attachment, number>();
   #size = 0;
   #interruptions = 0;
   #prunedMs = 0;
+  #labelsFreedMs = 0;
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -97,8 +100,13 @@ export class FlowHistory {
 
   /** What is remembered of all pods, also of those that left, that have these labels of an identity. */
   ofLabels(labels: Labels): PodHistory[] {
-    const entry = this.#labels.of(labels);
+    const entry = this.#labels.find(labels);
     return [...this.#pods.values()].filter((pod) => pod.labels === entry);
+  }
+
+  /** How many events of a pod are not remembered because there was no room for the pod. */
+  unheldOf(pod: Attachment): number {
+    return this.#unheld.get(pod) ?? 0;
   }
 
   /** Takes note of an event. */
@@ -111,8 +119,8 @@ export class FlowHistory {
     if (!begun && !denied && event.eventType !== FlowEventType.NEW) return;
     const source = this.#end(event.srcIp, event.srcIdentity);
     const destination = this.#end(event.dstIp, event.dstIdentity);
-    const sender = event.direction === PolicyDirection.EGRESS ? source.known?.history : undefined;
-    const receiver = destination.known?.history;
+    const sender = event.direction === PolicyDirection.EGRESS ? this.#historyAt(source) : undefined;
+    const receiver = this.#historyAt(destination);
     if (denied) {
       if (sender) this.#recordDenied(sender, "egress", destination, event);
       const byReceiver = event.ruleDirection === PolicyDirection.INGRESS;
@@ -134,7 +142,7 @@ export class FlowHistory {
     event: FlowEvent,
   ): void {
     const { leftOut } = pod;
-    const peer = peerNumber(pod, end);
+    const peer = peerNumber(pod, end, "overflow");
     if (peer === undefined) return;
     const known = pod.find(direction, peer, event.protocol, event.dstPort);
     if (known !== undefined) {
@@ -162,7 +170,7 @@ export class FlowHistory {
     end: End,
     event: FlowEvent,
   ): void {
-    const peer = peerNumber(pod, end);
+    const peer = peerNumber(pod, end, "deniedOverflow");
     if (peer === undefined) return;
     const key = `${direction} ${peer} ${event.protocol} ${event.dstPort}`;
     const known = pod.findDenied(key);
@@ -192,12 +200,20 @@ export class FlowHistory {
     return { ip, identity, known: known?.pod === pod ? known : this.#know(ip, pod) };
   }
 
+  /** What is remembered of the pod at this end; undefined when there is none, or, and counted, no room for it. */
+  #historyAt({ known }: End): PodHistory | undefined {
+    if (known === undefined) return undefined;
+    const { pod, history } = known;
+    if (history === undefined) this.#unheld.set(pod, this.unheldOf(pod) + 1);
+    return history;
+  }
+
   #know(ip: number, pod: Attachment): KnownPod {
     if (this.#known.size >= HISTORY_BOUNDS.pods) this.#known.clear();
     const known = {
       pod,
       history: this.#historyOf(pod),
-      labels: this.#labels.of(pod.identityLabels),
+      labels: this.#labelsOf(pod.identityLabels),
     };
     // One that there was no room for may find some later.
     if (known.history !== undefined) this.#known.set(ip, known);
@@ -205,7 +221,7 @@ export class FlowHistory {
   }
 
   #historyOf(pod: Attachment): PodHistory | undefined {
-    const labels = this.#labels.of(pod.identityLabels);
+    const labels = this.#labelsOf(pod.identityLabels);
     if (labels === undefined) return undefined;
     const key = `${pod.podNamespace}/${pod.podName}`;
     const known = this.#pods.get(key);
@@ -217,6 +233,33 @@ export class FlowHistory {
     const history = new PodHistory(pod.podNamespace, pod.podName, labels, startedMs);
     this.#pods.set(key, history);
     return history;
+  }
+
+  #labelsOf(labels: Labels): LabelSetEntry | undefined {
+    const entry = this.#labels.of(labels);
+    if (entry !== undefined || !this.#freeLabels()) return entry;
+    return this.#labels.of(labels);
+  }
+
+  /** Forgets label sets that nothing remembered is of, now and then: it looks at all flows. Returns whether it did. */
+  #freeLabels(): boolean {
+    const now = this.#options.now();
+    if (now - this.#labelsFreedMs < PRUNE_INTERVAL_MS) return false;
+    this.#labelsFreedMs = now;
+    this.#labels.keepOnly(this.#labelsInUse());
+    if (this.#labels.isFull) {
+      this.#prune();
+      this.#labels.keepOnly(this.#labelsInUse());
+    }
+    // They may name a set that is forgotten.
+    this.#known.clear();
+    return true;
+  }
+
+  #labelsInUse(): ReadonlySet<LabelSetEntry> {
+    const used = new Set<LabelSetEntry>();
+    for (const pod of this.#pods.values()) for (const entry of pod.labelSets()) used.add(entry);
+    return used;
   }
 
   #hasRoom(): boolean {
@@ -241,11 +284,19 @@ export class FlowHistory {
   }
 }
 
-/** The number of the other end; undefined, and counted, when it is none that a policy could name. */
-function peerNumber({ leftOut }: PodHistory, { ip, identity, known }: End): number | undefined {
+/**
+ * The number of the other end; undefined, and counted, when it is none that a policy could name.
+ *
+ * @param noRoom where a pod counts whose labels there is no room for
+ */
+function peerNumber(
+  { leftOut }: PodHistory,
+  { ip, identity, known }: End,
+  noRoom: "overflow" | "deniedOverflow",
+): number | undefined {
   if (identity >= FIRST_POD_IDENTITY) {
     if (known?.labels !== undefined) return FIRST_PODS_NUMBER + known.labels.id;
-    leftOut.unknownPeers++;
+    leftOut[known === undefined ? "unknownPeers" : noRoom]++;
     return undefined;
   }
   if (identity !== ReservedIdentity.HOST) return ip;

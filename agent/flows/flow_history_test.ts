@@ -19,6 +19,13 @@ const NODE = "192.0.2.10";
 const [TCP, UDP, ICMP] = [6, 17, 1];
 const [SYN, FIN_ACK] = [0x02, 0x11];
 
+/** Denied by the receiver. */
+const DENIED = {
+  eventType: FlowEventType.DROP,
+  dropReason: DropReason.POLICY_DENIED,
+  ruleDirection: PolicyDirection.INGRESS,
+};
+
 const ip = (text: string) => Ipv4.parse(text).value;
 
 function pod(address: string, app: string): Attachment {
@@ -76,6 +83,15 @@ class World {
       eventType: FlowEventType.NEW,
       ...more,
     }));
+  }
+
+  /** Gives a pod other labels. */
+  relabel(address: string, app: string): Attachment {
+    const pod = this.pods.get(ip(address));
+    assert(pod);
+    const relabelled = { ...pod, identityLabels: this.labels(app) };
+    this.pods.set(ip(address), relabelled);
+    return relabelled;
   }
 
   labels(app: string): Labels {
@@ -192,7 +208,7 @@ Deno.test("what audit would have dropped is marked, also when it passed before",
 Deno.test("a pod's flows are forgotten when its labels change, and the other pods' are not", () => {
   const world = new World();
   world.see(API, WEB, TCP, 80);
-  world.pods.set(ip(API), { ...pod(API, "api"), identityLabels: world.labels("new") });
+  world.relabel(API, "new");
   world.see(API, WEB, TCP, 80);
   assert.deepEqual(world.flows("web"), ["ingress shop/api 6/80", "ingress shop/new 6/80"]);
   assert.deepEqual(world.flows("new"), ["egress shop/web 6/80"]);
@@ -202,16 +218,11 @@ Deno.test("a pod's flows are forgotten when its labels change, and the other pod
 Deno.test("a million clients fill a pod's share, which is counted, and take nobody else's", () => {
   const world = new World();
   const base = ip("100.64.0.0");
-  const drop = {
-    eventType: FlowEventType.DROP,
-    dropReason: DropReason.POLICY_DENIED,
-    ruleDirection: PolicyDirection.INGRESS,
-  };
   const clients = HISTORY_BOUNDS.flowsOfPod + 500;
   for (let client = 0; client < clients; client++) {
     const from = { srcIp: base + client, srcIdentity: 2 };
     world.see(OUTSIDE, WEB, TCP, 443, from);
-    world.see(OUTSIDE, WEB, TCP, 444, { ...from, ...drop });
+    world.see(OUTSIDE, WEB, TCP, 444, { ...from, ...DENIED });
   }
   const { size, deniedSize, leftOut } = world.of("web");
   assert.deepEqual([size, leftOut.overflow], [HISTORY_BOUNDS.flowsOfPod, 500]);
@@ -254,4 +265,64 @@ Deno.test("it remembers since it began, or since the pod came", () => {
   world.pods.set(ip("10.244.0.12"), { ...pod("10.244.0.12", "late"), createdUnixMs: 1500 });
   world.see(API, "10.244.0.12", TCP, 80);
   assert.equal(world.of("late").startedMs, 1500);
+});
+
+Deno.test("label sets that come and go make room for others; those of remembered peers stay", () => {
+  const world = new World();
+  world.see(API, WEB, TCP, 80);
+  world.relabel(API, "denied");
+  world.see(API, WEB, TCP, 81, DENIED);
+  for (let i = 0; i <= HISTORY_BOUNDS.labelSets; i++) {
+    world.nowMs += 1000;
+    world.relabel(API, `release-${i}`);
+    world.see(API, OUTSIDE, TCP, 443);
+  }
+  const last = `release-${HISTORY_BOUNDS.labelSets}`;
+  assert.deepEqual(world.flows(last), [`egress ${OUTSIDE} 6/443`]);
+  assert.deepEqual(world.flows("release-0"), []);
+  world.see(API, WEB, TCP, 80);
+  assert.deepEqual(world.flows("web"), ["ingress shop/api 6/80", `ingress shop/${last} 6/80`]);
+  for (const app of ["api", "denied"]) {
+    world.relabel(API, app);
+    world.see(API, WEB, TCP, 80);
+    world.see(API, WEB, TCP, 81, DENIED);
+  }
+  const { size, deniedSize, leftOut } = world.of("web");
+  assert.deepEqual([size, deniedSize, leftOut.overflow], [3, 2, 0]);
+});
+
+Deno.test("label sets that there is no room for are counted so, until a pod leaves", () => {
+  const world = new World();
+  const servers = ["10.244.0.20", "10.244.0.21", "10.244.0.22"] as const;
+  for (const [i, address] of servers.entries()) {
+    world.pods.set(ip(address), pod(address, `server-${i}`));
+    world.see(OUTSIDE, address, TCP, 443);
+  }
+  const [quiet, ...busy] = servers;
+  // The servers' own are there already.
+  for (let i = 0; i < HISTORY_BOUNDS.labelSets - servers.length; i++) {
+    world.relabel(API, `client-${i}`);
+    world.see(API, busy[i % busy.length] ?? "", TCP, 80);
+  }
+  world.nowMs += 60_000;
+  const one = world.relabel(API, "one-more");
+  world.see(API, quiet, TCP, 80);
+  world.see(API, quiet, TCP, 81, DENIED);
+  const { size, deniedSize, leftOut } = world.of("server-0");
+  assert.deepEqual([size, deniedSize], [1, 0]);
+  assert.deepEqual([leftOut.overflow, leftOut.deniedOverflow, leftOut.unknownPeers], [1, 1, 0]);
+  assert.deepEqual([world.flows("one-more"), world.history.unheldOf(one)], [[], 2]);
+
+  world.pods.delete(ip(busy[0] ?? ""));
+  world.nowMs += 60_000;
+  world.see(API, quiet, TCP, 80);
+  assert.deepEqual(world.flows("one-more"), ["egress shop/server-0 6/80"]);
+  assert.equal(world.history.unheldOf(one), 2);
+});
+
+Deno.test("a peer that is gone when its event comes counts as that", () => {
+  const world = new World();
+  world.pods.delete(ip(API));
+  world.see(API, WEB, TCP, 80);
+  assert.equal(world.of("web").leftOut.unknownPeers, 1);
 });

@@ -11,14 +11,25 @@ export interface LabelSetEntry {
   readonly own: Labels;
 }
 
-/** Numbers for the label sets of identities, which stay the same while identities come and go. */
+/** Numbers for the label sets of identities, which stay the same while identities come and go, and are given once. */
 export class LabelSets {
   readonly #most: number;
   readonly #byKey = new Map<string, LabelSetEntry>();
+  #nextId = 0;
 
   /** @param most sets that are kept */
   constructor(most: number) {
     this.#most = most;
+  }
+
+  /** Whether there is no room for a new one. */
+  get isFull(): boolean {
+    return this.#byKey.size >= this.#most;
+  }
+
+  /** The entry of a label set that is kept. */
+  find(labels: Labels): LabelSetEntry | undefined {
+    return this.#byKey.get(labelKey(labels));
   }
 
   /** The entry of a label set; undefined when it is new and there is no room. */
@@ -27,10 +38,15 @@ export class LabelSets {
     return this.#byKey.get(key) ?? this.#add(key, labels);
   }
 
+  /** Forgets all but these. */
+  keepOnly(used: ReadonlySet<LabelSetEntry>): void {
+    for (const [key, entry] of this.#byKey) if (!used.has(entry)) this.#byKey.delete(key);
+  }
+
   #add(key: string, labels: Labels): LabelSetEntry | undefined {
-    if (this.#byKey.size >= this.#most) return undefined;
+    if (this.isFull) return undefined;
     const namespace = labels[NAMESPACE_LABEL] ?? "";
-    const entry = { id: this.#byKey.size, namespace, all: labels, own: ownLabels(labels) };
+    const entry = { id: this.#nextId++, namespace, all: labels, own: ownLabels(labels) };
     this.#byKey.set(key, entry);
     return entry;
   }

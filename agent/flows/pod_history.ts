@@ -98,6 +98,14 @@ export class PodHistory {
     this.#denied.set(key, flow);
   }
 
+  /** The label sets that it is of: its own, and its peers'. */
+  *labelSets(): Generator<LabelSetEntry> {
+    yield this.labels;
+    for (const flows of [this.flows(), this.denied()]) {
+      for (const { peer } of flows) if (peer.kind === "pods") yield peer.labels;
+    }
+  }
+
   /** All flows that passed. */
   *flows(): Generator<RememberedFlow> {
     for (const direction of [this.#flows.ingress, this.#flows.egress]) {

@@ -42,7 +42,7 @@ export function podFlows(
     sinceUnixMs: BigInt(since),
     flows: merged(histories.flatMap((one) => [...one.flows()]), pods),
     denied: merged(histories.flatMap((one) => [...one.denied()]), pods),
-    leftOut: leftOut(parts, histories),
+    leftOut: leftOut(parts, histories, alike),
   };
 }
 
@@ -114,15 +114,17 @@ function selection(pods: readonly Attachment[], namespace: string, all: Labels):
 function leftOut(
   { flows, history }: AgentParts,
   histories: readonly PodHistory[],
+  pods: readonly Attachment[],
 ): MessageInitShape<typeof FlowsLeftOutSchema> {
   const sum = (of: keyof PodHistory["leftOut"]) =>
     BigInt(histories.reduce((all, { leftOut }) => all + leftOut[of], 0));
+  const unheld = pods.reduce((all, pod) => all + history.unheldOf(pod), 0);
   return {
     node: sum("node"),
     unclear: sum("unclear"),
     answers: sum("answers"),
     unknownPeers: sum("unknownPeers"),
-    overflow: sum("overflow"),
+    overflow: sum("overflow") + BigInt(unheld),
     deniedOverflow: sum("deniedOverflow"),
     lostEvents: flows.lostBefore,
     interruptions: BigInt(history.interruptions),

@@ -49,7 +49,8 @@ function emptyNotes({ flows, leftOut }: GetPodFlowsResponse): string[] {
   const why = leftOut?.silent
     ? " The agent has seen no flow event at all: are they switched off?"
     : "";
-  return [`No flow was seen: it allows nothing.${why}`];
+  const what = (leftOut?.overflow ?? 0n) > 0n ? "is remembered" : "was seen";
+  return [`No flow ${what}: it allows nothing.${why}`];
 }
 
 function flowNotes({ flows, denied }: GetPodFlowsResponse): string[] {

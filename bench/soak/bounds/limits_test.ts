@@ -39,6 +39,7 @@ const ROWS = [
   `Flows that the agent remembers for \`policy suggest\` | ${
     count(HISTORY_BOUNDS.flows)
   }, of one pod ${count(HISTORY_BOUNDS.flowsOfPod)} |`,
+  `Label sets of the pods in them | ${count(HISTORY_BOUNDS.labelSets)} |`,
   `pods | ${count(LOAD.pods)}, `,
   `policies | ${count(LOAD.policies)}, which make ${count(LOAD.entries)} policy entries |`,
   `flow subscribers | ${LOAD.subscribers}, of which ${LOAD.stopped} are stopped`,

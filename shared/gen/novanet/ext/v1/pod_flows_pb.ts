@@ -254,7 +254,7 @@ export type FlowsLeftOut = Message<"novanet.ext.v1.FlowsLeftOut"> & {
   unknownPeers: bigint;
 
   /**
-   * For want of room.
+   * For want of room: for the flow, for its peer's labels, or for the pod.
    *
    * @generated from field: uint64 overflow = 5;
    */
