@@ -74,7 +74,7 @@ class TcpConnection implements Connection {
   static async open(source: Party, target: Party, port: number): Promise<TcpConnection> {
     await using stack = new AsyncDisposableStack();
     const server = stack.use(new TcpEchoServer(target.netns, port));
-    const options = { timeoutMs: FATE_TIMEOUT_MS };
+    const options = { timeoutMs: FATE_TIMEOUT_MS, localIp: source.ip };
     const client = stack.use(
       await TcpClient.connect(source.netns, { ip: target.ip, port }, options),
     );

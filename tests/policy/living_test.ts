@@ -7,31 +7,54 @@ import {
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
+import type { LabNode } from "../../shared/testing/node.ts";
 import { scenario } from "../scenarios/scenario.ts";
+import { askTrace, verdictOf } from "../trace/witness.ts";
 import { modelEnd } from "./cast.ts";
 import { type Connection, openConnection } from "./connection.ts";
-import { decide, type Verdict } from "./model.ts";
+import { type Answer, decide, type Verdict } from "./model.ts";
 import { FATE_TIMEOUT_MS, PolicyNode } from "./policy_node.ts";
-import { describeProbe, type LivingCase, type LivingProbe, readLiving } from "./table.ts";
+import {
+  describeProbe,
+  type LivingCase,
+  type LivingProbe,
+  readLiving,
+  type World,
+} from "./table.ts";
 
 const CASES = readLiving();
+
+/** What the documentation says of a connection in a world. */
+function saidOf({ namespaces, policies, pods }: World, probe: LivingProbe): Answer {
+  const [from, to] = [modelEnd(probe.from, pods), modelEnd(probe.to, pods)];
+  const cluster = { namespaces: { ...namespaces }, policies: [...policies] };
+  return decide(cluster, from, to, probe.protocol, probe.port);
+}
 
 Deno.test("what becomes of living connections is what the documentation says", () => {
   for (const { what, before, after, connections } of CASES) {
     for (const probe of connections) {
-      const answers = [before, after].map((world) => {
-        const [from, to] = [probe.from, probe.to].map((name) => modelEnd(name, world.pods));
-        assert(from && to);
-        const cluster = { namespaces: { ...world.namespaces }, policies: [...world.policies] };
-        return decide(cluster, from, to, probe.protocol, probe.port);
-      });
-      assert.notEqual(answers[0]?.verdict, "deny", `${what}: it is opened`);
-      const { verdict, rules } = answers[1] ?? { verdict: "", rules: [] };
+      assert.notEqual(saidOf(before, probe).verdict, "deny", `${what}: it is opened`);
+      const { verdict, rules } = saidOf(after, probe);
       assert.equal(verdict, probe.verdict, what);
       assert(rules.includes(probe.rule), `${what}: ${rules.join(" or ")}, not ${probe.rule}`);
     }
   }
 });
+
+/** What trace tells of the next packet of a connection. */
+async function traced(node: LabNode, probe: LivingProbe, connection: Connection) {
+  const { from, to, protocol, sender } = probe;
+  const { sourcePort, targetPort } = connection;
+  const { verdict } = await askTrace(
+    node,
+    sender === "source"
+      ? { from, to, protocol, srcPort: sourcePort, port: targetPort }
+      : { from: to, to: from, protocol, srcPort: targetPort, port: sourcePort },
+  );
+  const [name, rule] = verdictOf(verdict);
+  return { verdict: name, rule, established: verdict.established };
+}
 
 /** The first event since `from` that tells of a packet of the connection with this verdict. */
 function eventOf(
@@ -92,7 +115,11 @@ async function fateOf(
   return { verdict: "deny", rule: event.rule };
 }
 
-async function play(cast: PolicyNode, { before, after, connections }: LivingCase): Promise<void> {
+async function play(
+  node: LabNode,
+  cast: PolicyNode,
+  { before, after, connections }: LivingCase,
+): Promise<void> {
   await cast.enter(before);
   await using stack = new AsyncDisposableStack();
   const living = await Promise.all(
@@ -103,8 +130,13 @@ async function play(cast: PolicyNode, { before, after, connections }: LivingCase
   );
   await cast.enter(after);
   const fates = await Promise.all(connections.map(async (probe, i) => {
-    const { verdict, rule } = await fateOf(cast, probe, living[i] as Connection);
-    return describeProbe(probe, verdict, rule);
+    const connection = living[i] as Connection;
+    const told = await traced(node, probe, connection);
+    const { verdict, rule } = await fateOf(cast, probe, connection);
+    const fate = describeProbe(probe, verdict, rule);
+    assert.equal(describeProbe(probe, told.verdict, told.rule), fate, "what trace tells");
+    assert.equal(told.established, true, fate);
+    return fate;
   }));
   assert.deepEqual(
     fates,
@@ -115,16 +147,21 @@ async function play(cast: PolicyNode, { before, after, connections }: LivingCase
   await cast.enter(before);
   await Promise.all(connections.map(async (probe, i) => {
     const connection = living[i] as Connection;
+    const told = await traced(node, probe, connection);
+    const { verdict, rules } = saidOf(before, probe);
+    const what = describeProbe(probe, "as before", told.rule);
+    assert.equal(told.verdict, verdict, what);
+    assert(rules.includes(told.rule), `${what}, not ${rules.join(" or ")}`);
     if (probe.verdict !== "deny" || !connection.repeats) connection.send(probe.sender);
     await eventually(() => connection.hasArrived(), {
       timeoutMs: FATE_TIMEOUT_MS,
       intervalMs: 5,
-      what: `${describeProbe(probe, "as before", "it")}`,
+      what,
     });
   }));
 }
 
 scenario(`${CASES.length} changes under living connections`, {}, async ({ lab, node, step }) => {
   const cast = await PolicyNode.make(lab, node);
-  for (const one of CASES) await step(one.what, () => play(cast, one));
+  for (const one of CASES) await step(one.what, () => play(node, cast, one));
 });

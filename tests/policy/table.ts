@@ -9,7 +9,7 @@ const FOLDER = import.meta.dirname ?? ".";
 /** The objects that are in force during a case. */
 export interface World {
   readonly policies: readonly RawPolicy[];
-  /** All pods of the cast, with the labels that they have in this case. */
+  /** All pods of the cast, with the labels and named ports that they have in this case. */
   readonly pods: readonly ModelPod[];
   /** Labels of the namespaces that have an object. */
   readonly namespaces: Readonly<Record<string, Record<string, string>>>;
@@ -60,6 +60,8 @@ interface WrittenWorld {
   audit?: string[];
   /** Pods whose labels are others than the cast says. */
   labels?: Record<string, Record<string, string>>;
+  /** Pods whose named ports are others than the cast says: name -> `TCP/8080`. */
+  ports?: Record<string, Record<string, Service>>;
   /** Namespaces whose labels are others than the cast says; null: no object. */
   namespaces?: Record<string, Record<string, string> | null>;
 }
@@ -80,7 +82,7 @@ interface WrittenLiving {
   connections: Record<string, string>[];
 }
 
-const WORLD_FIELDS = ["policies", "audit", "labels", "namespaces"];
+const WORLD_FIELDS = ["policies", "audit", "labels", "ports", "namespaces"];
 
 /**
  * @param folder `default_deny` for the cases of a node whose agent has `policy.default_deny`.
@@ -140,7 +142,7 @@ function refuseUnknown(written: object, fields: readonly string[]): void {
 }
 
 function readWorld(written: WrittenWorld): World {
-  const { audit = [], labels = {} } = written;
+  const { audit = [], labels = {}, ports = {} } = written;
   const policies = Object.entries(written.policies ?? {}).map(([key, spec]) => {
     const [namespace = "", name = ""] = key.split("/");
     const mode = audit.includes(key) ? { annotations: { "novanet.io/mode": "audit" } } : {};
@@ -148,13 +150,17 @@ function readWorld(written: WrittenWorld): World {
   });
   const misplaced = [
     ...audit.filter((key) => written.policies?.[key] === undefined),
-    ...Object.keys(labels).filter((key) => !isRelabellable(key)),
+    ...Object.keys({ ...labels, ...ports }).filter((key) => !hasObject(key)),
   ];
   if (misplaced.length > 0) throw new Error(`nothing is called ${misplaced.join(", ")}`);
-  const pods = PODS.map(({ labelsFrom: _, ...pod }) => ({
-    ...pod,
-    labels: labels[`${pod.namespace}/${pod.name}`] ?? pod.labels,
-  }));
+  const pods = PODS.map(({ labelsFrom: _, ...pod }) => {
+    const named = ports[`${pod.namespace}/${pod.name}`];
+    return {
+      ...pod,
+      labels: labels[`${pod.namespace}/${pod.name}`] ?? pod.labels,
+      ports: named === undefined ? pod.ports : Object.entries(named).map(readNamedPort),
+    };
+  });
   const namespaces = Object.fromEntries(
     Object.entries({ ...NAMESPACES, ...written.namespaces }).flatMap(([name, has]) =>
       has === null ? [] : [[name, has]]
@@ -163,8 +169,13 @@ function readWorld(written: WrittenWorld): World {
   return { policies, pods, namespaces };
 }
 
-/** A pod without an object keeps the labels of its ADD. */
-function isRelabellable(key: string): boolean {
+function readNamedPort([name, service]: [string, Service]): ModelPod["ports"][number] {
+  const [protocol, port] = parseService(service);
+  return { name, protocol, port };
+}
+
+/** A pod without an object keeps the labels of its ADD, and has no named ports. */
+function hasObject(key: string): boolean {
   return PODS.some(({ namespace, name, labelsFrom }) =>
     labelsFrom === "manifest" && `${namespace}/${name}` === key
   );

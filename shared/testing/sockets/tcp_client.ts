@@ -30,6 +30,8 @@ export interface ConnectOptions {
   /** Default 2000. */
   readonly timeoutMs?: number | undefined;
   /** Default one that the kernel chooses. */
+  readonly localIp?: string | undefined;
+  /** Default one that the kernel chooses. */
   readonly localPort?: number | undefined;
 }
 
@@ -50,11 +52,11 @@ export class TcpClient implements Disposable {
   static async connect(
     netns: LabNetns,
     to: SocketAddress,
-    { timeoutMs = 2000, localPort = 0 }: ConnectOptions = {},
+    { timeoutMs = 2000, localIp = "0.0.0.0", localPort = 0 }: ConnectOptions = {},
   ): Promise<TcpClient> {
     using stack = new DisposableStack();
     const socket = stack.use(openSocket(netns));
-    bind(socket.fd, encodeAddress({ ip: "0.0.0.0", port: localPort }));
+    bind(socket.fd, encodeAddress({ ip: localIp, port: localPort }));
     start(socket, to);
     const failure = await eventually(() => outcome(socket), {
       timeoutMs,
