@@ -58,6 +58,20 @@ export function daemonError(daemon: Daemon, thrown: unknown): CliError {
   }
 }
 
+/** Why a daemon was not reached, in a few words. */
+export function whyUnreachable({ message, cause }: CliError): string {
+  if (!(cause instanceof RpcError)) return message;
+  if (cause.code === RpcCode.DEADLINE_EXCEEDED) return "no answer in time";
+  switch (connectFault(cause)) {
+    case "ENOENT":
+      return "no such socket";
+    case "ECONNREFUSED":
+      return "nobody listens there";
+    default:
+      return cause.message;
+  }
+}
+
 /** The system's name of why there is no connection, `undefined` when there was one. */
 function connectFault(error: RpcError): string | undefined {
   if (error.code !== RpcCode.UNAVAILABLE) return undefined;

@@ -1,32 +1,15 @@
-import { dirname } from "node:path";
-import { type Finding, inspect } from "../../shared/doctor/fault.ts";
-import type { InspectNodeResponse } from "../../shared/gen/novanet/ext/v1/doctor_pb.ts";
-import { DataplaneExt } from "../../shared/gen/novanet/ext/v1/ext_pb.ts";
-import { createRpcClient } from "../../shared/rpc/client.ts";
+import type { Finding } from "../../shared/doctor/fault.ts";
 import { VERSION } from "../../shared/version.ts";
-import { agentDaemon, agentExt } from "../agent.ts";
-import { localFaults } from "../doctor/local_faults.ts";
-import { CliError, type Daemon, daemonError } from "../errors.ts";
+import { diagnose, type Facts, NO_REPAIR } from "../doctor/diagnose.ts";
+import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit_codes.ts";
 import type { Io } from "../io.ts";
 import type { OptionsOf } from "../options.ts";
 import { type Column, Printer, printFields } from "../output.ts";
 
 type DoctorOptions = OptionsOf<"doctor">;
-type Facts = Record<string, string>;
 
-/** A node with hundreds of pods takes seconds to look through, and minutes to repair. */
-const TIMEOUT_MS = 120_000;
-
-const NO_REPAIR = { repairable: false, warning: false, repaired: false, repairError: "" } as const;
-
-/** All that was found, and what could not be asked. */
-interface Diagnosis {
-  readonly findings: readonly Finding[];
-  readonly facts: Facts;
-  /** Daemons that do not answer. */
-  readonly down: readonly Daemon[];
-}
+const NOTHING = "nothing is wrong";
 
 /**
  * `doctor`: what is wrong on this node, and with --fix what was done about it.
@@ -35,13 +18,10 @@ interface Diagnosis {
 export async function doctor(options: DoctorOptions, io: Io): Promise<void> {
   const { findings: found, facts, down } = await diagnose(options);
   const findings = [...found, ...otherVersions(facts)];
-  for (const { name, socketPath } of down) {
-    const unseen = name === "novanet-agent"
-      ? "pods, addresses, interfaces and routes"
-      : "programs, maps and pins";
+  for (const { daemon: { name, socketPath }, unseen } of down) {
     await io.stderr.write(
       `Note: ${name} does not answer on ${socketPath}: ${unseen} ` +
-        "were not looked at; the rest was\n",
+        "not looked at; the rest was\n",
     );
   }
   await print(options, io, findings, facts);
@@ -49,81 +29,6 @@ export async function doctor(options: DoctorOptions, io: Io): Promise<void> {
   if (wrong.length === 0) return;
   const code = down.length > 0 ? ExitCode.UNREACHABLE : ExitCode.FAILURE;
   throw new CliError(code, summary(wrong, options.fix));
-}
-
-async function diagnose(options: DoctorOptions): Promise<Diagnosis> {
-  const { agentSocket, dataplaneSocket, cniConfDir, cniBinDir, fix } = options;
-  const local = await inspect(() =>
-    localFaults({
-      sockets: [agentSocket, `${dirname(agentSocket)}/cni.sock`, dataplaneSocket],
-      cniConfDir,
-      cniBinDir,
-    }), { repair: fix, pauseMs: 0 });
-  const agent = agentDaemon(options);
-  const node = await ask(agent, () => askAgent(options));
-  if (!("fault" in node) && node.dataplaneConnected) {
-    return { findings: [...local, ...node.findings], facts: factsOf(node), down: [] };
-  }
-  const dataplane: Daemon = {
-    name: "novanet-dataplane",
-    socketPath: dataplaneSocket,
-    flag: "--dataplane-socket",
-  };
-  const datapath = await ask(dataplane, () => askDataplane(options));
-  const findings: Finding[] = [];
-  const down: Daemon[] = [];
-  if ("fault" in node) {
-    findings.push(node.fault);
-    down.push(agent);
-  }
-  if ("fault" in datapath) {
-    findings.push(datapath.fault);
-    down.push(dataplane);
-  } else if (!("fault" in node)) findings.push(notConnected(dataplane));
-  for (const part of [node, datapath]) if (!("fault" in part)) findings.push(...part.findings);
-  return {
-    findings: [...findings, ...local],
-    facts: { ...factsOf(node), ...factsOf(datapath) },
-    down,
-  };
-}
-
-async function askAgent(options: DoctorOptions): Promise<InspectNodeResponse> {
-  using agent = agentExt(options);
-  return await agent.inspectNode({ repair: options.fix }, { timeoutMs: TIMEOUT_MS });
-}
-
-async function askDataplane({ dataplaneSocket, fix }: DoctorOptions) {
-  using dataplane = createRpcClient(DataplaneExt, { socketPath: dataplaneSocket });
-  return await dataplane.inspectDatapath({ repair: fix }, { timeoutMs: TIMEOUT_MS });
-}
-
-/** A daemon that is down is a finding. @throws {CliError} when it answered otherwise than it should */
-async function ask<T>(daemon: Daemon, call: () => Promise<T>): Promise<T | { fault: Finding }> {
-  try {
-    return await call();
-  } catch (thrown) {
-    const error = daemonError(daemon, thrown);
-    if (error.exitCode !== ExitCode.UNREACHABLE) throw error;
-    return {
-      fault: daemonFault(daemon, error.message, `start it: systemctl start ${daemon.name}`),
-    };
-  }
-}
-
-function notConnected(dataplane: Daemon): Finding {
-  const found = "it answers, but the agent is not connected to it";
-  return daemonFault(dataplane, found, "compare the agent's dataplane_socket with this one");
-}
-
-function daemonFault({ name, socketPath }: Daemon, found: string, remedy: string): Finding {
-  const expected = `answers on ${socketPath}`;
-  return { ...NO_REPAIR, kind: "daemon", object: name, expected, found, remedy };
-}
-
-function factsOf(answer: object): Facts {
-  const { facts = [] } = answer as { facts?: readonly { name: string; value: string }[] };
-  return Object.fromEntries(facts.map(({ name, value }) => [name, value]));
 }
 
 /** An update that was not finished: a daemon was not started again, or not replaced. */
@@ -180,7 +85,8 @@ async function print(
     await printFields(io, options, fields, all);
   }
   if (io.stdout.columns !== undefined) await io.stdout.write(blocks(findings));
-  else if (findings.length > 0) {
+  else if (findings.length === 0) await io.stdout.write(`${NOTHING}\n`);
+  else {
     const view = { columns: COLUMNS, json: findingJson };
     await new Printer(io, { ...options, watch: false }, view).list(findings);
   }
@@ -196,7 +102,7 @@ function blocks(findings: readonly Finding[]): string {
       .filter(([, text]) => text !== "" && text !== "-")
       .map(([key = "", text]) => `  ${key.padEnd(9)} ${text}`),
   ]);
-  return [...lines, ...findings.length === 0 ? ["nothing is wrong"] : []].map(clean)
+  return [...lines, ...findings.length === 0 ? [NOTHING] : []].map(clean)
     .map((line) => `${line}\n`).join("");
 }
 

@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Fault } from "../../shared/doctor/fault.ts";
 
 const CONFLIST = "10-novanet.conflist";
@@ -7,10 +7,23 @@ const SOCKET_MODE = 0o600;
 /** Bits that let others into a folder, or change what is in it. */
 const OTHERS = 0o027;
 const MODE_BITS = 0o777;
+const STICKY = 0o1000;
+const ROOT = 0;
+
+/** What NovaNet puts into the folder of its sockets. */
+const OWN_SOCKETS = ["novanet.sock", "cni.sock", "dataplane.sock", "ebpf-services.sock"];
+const LOCK_SUFFIX = ".lock";
+
+/** A daemon's socket, as it was said where it is. */
+export interface LocalSocket {
+  readonly path: string;
+  /** NovaNet's daemon was asked there, and answered. */
+  readonly answers: boolean;
+}
 
 /** Where to look. */
 export interface LocalPaths {
-  readonly sockets: readonly string[];
+  readonly sockets: readonly LocalSocket[];
   /** The container runtime's folder of network configurations. */
   readonly cniConfDir: string;
   /** The container runtime's folder of plugins. */
@@ -19,25 +32,37 @@ export interface LocalPaths {
 
 /** What can be seen without the daemons: the sockets' modes, and what the container runtime needs. */
 export function localFaults({ sockets, cniConfDir, cniBinDir }: LocalPaths): Fault[] {
+  return [...socketFaults(sockets), ...cniFaults(cniConfDir, cniBinDir)];
+}
+
+/** A path may be mistyped: whose socket does not answer, its modes and those of its folder are not NovaNet's. */
+function socketFaults(sockets: readonly LocalSocket[]): Fault[] {
+  const others = sockets.filter(({ answers }) => !answers).map(({ path }) => path);
+  const answering = sockets.filter(({ answers }) => answers).map(({ path }) => path);
+  const folders = [...new Set(answering.map((path) => dirname(path)))];
+  const names = new Set([...OWN_SOCKETS, ...answering.map((path) => basename(path))]);
+  const own = folders.filter((folder) => isOwnFolder(folder, names));
+  const beside = own.flatMap((folder) => OWN_SOCKETS.map((name) => `${folder}/${name}`));
   return [
-    ...sockets.flatMap(socketFaults),
-    ...[...new Set(sockets.map((path) => dirname(path)))].flatMap(folderFaults),
-    ...cniFaults(cniConfDir, cniBinDir),
+    ...others.flatMap(noSocket),
+    ...[...new Set([...answering, ...beside])].flatMap(modeFaults),
+    ...folders.flatMap((folder) => folderFaults(folder, own.includes(folder))),
   ];
 }
 
-function socketFaults(path: string): Fault[] {
+function noSocket(path: string): Fault[] {
+  if (stat(path)?.isSocket !== false) return [];
+  const remedy = "give the right path, or move the file away and start the daemon again";
+  return [{ kind: "socket", object: path, expected: "a socket", found: "another file", remedy }];
+}
+
+function modeFaults(path: string): Fault[] {
   const info = stat(path);
-  if (info === undefined) return [];
-  const fault = { kind: "socket", object: path };
-  if (!info.isSocket) {
-    const remedy = "remove it and start the daemon again";
-    return [{ ...fault, expected: "a socket", found: "another file", remedy }];
-  }
-  const mode = (info.mode ?? 0) & MODE_BITS;
-  if (mode === SOCKET_MODE) return [];
+  const mode = (info?.mode ?? 0) & MODE_BITS;
+  if (info?.isSocket !== true || mode === SOCKET_MODE) return [];
   return [{
-    ...fault,
+    kind: "socket",
+    object: path,
     expected: `mode ${octal(SOCKET_MODE)}`,
     found: `mode ${octal(mode)}`,
     remedy: "--fix sets the mode",
@@ -45,14 +70,31 @@ function socketFaults(path: string): Fault[] {
   }];
 }
 
-function folderFaults(path: string): Fault[] {
-  const mode = (stat(path)?.mode ?? 0) & MODE_BITS;
+/** Whether a folder is root's, and has nothing in it that NovaNet did not put there. */
+function isOwnFolder(path: string, sockets: ReadonlySet<string>): boolean {
+  const info = stat(path);
+  if (info === undefined || info.uid !== ROOT || ((info.mode ?? 0) & STICKY) !== 0) {
+    return false;
+  }
+  return [...Deno.readDirSync(path)].every(({ name }) => sockets.has(without(name, LOCK_SUFFIX)));
+}
+
+function without(name: string, suffix: string): string {
+  return name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+}
+
+function folderFaults(path: string, own: boolean): Fault[] {
+  const mode = (stat(path)?.mode ?? 0) & (MODE_BITS | STICKY);
   if ((mode & OTHERS) === 0) return [];
+  const fault = { kind: "socket", object: path, found: `mode ${octal(mode)}` };
+  if (!own) {
+    const remedy = "give the sockets a folder in which nothing else is, such as /run/novanet";
+    const expected = "a folder that others may not enter";
+    return [{ ...fault, expected, remedy, warning: true }];
+  }
   return [{
-    kind: "socket",
-    object: path,
+    ...fault,
     expected: `mode ${octal(mode & ~OTHERS)}`,
-    found: `mode ${octal(mode)}`,
     remedy: "--fix sets the mode",
     repair: () => Deno.chmodSync(path, mode & ~OTHERS),
   }];
