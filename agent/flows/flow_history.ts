@@ -53,6 +53,8 @@ const FIRST_EPHEMERAL_PORT = 32_768;
 /** Past all addresses: a peer's number is its address, or this and the number of its label set. */
 const FIRST_PODS_NUMBER = 2 ** 32;
 const PRUNE_INTERVAL_MS = 10_000;
+/** Repeats of a drop are told after the interval of flow events, five seconds, when maps are next collected. */
+const LATE_REPORT_NS = 11e9;
 
 /**
  * Remembers which flows each pod had, once each, from the stream of flow events: who, by labels or address, to which
@@ -147,6 +149,7 @@ export class FlowHistory {
     const known = pod.find(direction, peer, event.protocol, event.dstPort);
     if (known !== undefined) {
       known.lastMs = this.#options.now();
+      known.decidedNs = Math.max(known.decidedNs, decidedNs(event));
       if (event.verdict === PolicyAction.AUDIT) audit(known, event);
       return;
     }
@@ -174,22 +177,39 @@ export class FlowHistory {
     if (peer === undefined) return;
     const key = `${direction} ${peer} ${event.protocol} ${event.dstPort}`;
     const known = pod.findDenied(key);
-    if (known !== undefined) known.lastMs = this.#options.now();
-    else if (pod.deniedSize >= HISTORY_BOUNDS.deniedOfPod) pod.leftOut.deniedOverflow++;
-    else pod.addDenied(key, { ...this.#newFlow(direction, end, event), rule: event.rule });
+    if (known !== undefined) {
+      known.lastMs = this.#options.now();
+      const passed = pod.find(direction, peer, event.protocol, event.dstPort);
+      if (isLateReport(known, passed, event)) return;
+      known.decidedNs = Math.max(known.decidedNs, decidedNs(event));
+      known.srcPort = event.srcPort;
+      known.rule = event.rule;
+    } else if (pod.deniedSize >= HISTORY_BOUNDS.deniedOfPod) {
+      pod.leftOut.deniedOverflow++;
+      this.#forget(pod, pod.find(direction, peer, event.protocol, event.dstPort), peer, event);
+    } else pod.addDenied(key, { ...this.#newFlow(direction, end, event), rule: event.rule });
+  }
+
+  /** What passed before and is denied now must not be told as passing, though there is no room for the denial. */
+  #forget(pod: PodHistory, passed: RememberedFlow | undefined, peer: number, event: FlowEvent) {
+    if (passed === undefined || passed.decidedNs > decidedNs(event)) return;
+    pod.remove(peer, passed);
+    this.#size--;
   }
 
   #newFlow(
     direction: "ingress" | "egress",
     { ip, known }: End,
-    { protocol, dstPort }: FlowEvent,
+    event: FlowEvent,
   ): RememberedFlow {
+    const { protocol, srcPort, dstPort } = event;
     const firstMs = this.#options.now();
     const peer: Peer = known?.labels === undefined
       ? { kind: "address", ip }
       : { kind: "pods", labels: known.labels };
-    const rest = { firstMs, lastMs: firstMs, audited: false, rule: "" };
-    return { direction, peer, protocol, port: dstPort, ...rest };
+    const rest = { firstMs, lastMs: firstMs, decidedNs: decidedNs(event), srcPort };
+    const unnamed = { audited: false, rule: "" };
+    return { direction, peer, protocol, port: dstPort, ...rest, ...unnamed };
   }
 
   #end(ip: number, identity: number): End {
@@ -282,6 +302,24 @@ export class FlowHistory {
       this.#size -= size;
     }
   }
+}
+
+/** When a packet was judged so. The end of a connection comes late, and judges none. */
+function decidedNs({ eventType, timestampNs }: FlowEvent): number {
+  return eventType === FlowEventType.END ? 0 : Number(timestampNs);
+}
+
+/**
+ * Whether a drop that comes after the flow passed may be the rest of those before: further packets of the same attempt,
+ * which the datapath counts and tells later. Who tries again does so from another port, and who goes on is told of again.
+ */
+function isLateReport(
+  { rule, srcPort, decidedNs }: RememberedFlow,
+  passed: RememberedFlow | undefined,
+  event: FlowEvent,
+): boolean {
+  return passed !== undefined && passed.decidedNs > decidedNs && event.srcPort === srcPort &&
+    event.rule === rule && Number(event.timestampNs) - passed.decidedNs < LATE_REPORT_NS;
 }
 
 /**

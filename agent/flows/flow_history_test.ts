@@ -10,6 +10,7 @@ import {
 import { Ipv4, Mac } from "../../shared/net/mod.ts";
 import type { Labels } from "../identity/mod.ts";
 import type { Attachment } from "../state/mod.ts";
+import { lastVerdicts } from "./last_verdicts.ts";
 import { FlowHistory, HISTORY_BOUNDS } from "./flow_history.ts";
 
 const WEB = "10.244.0.10";
@@ -190,6 +191,67 @@ Deno.test("what policy denied stands apart, at both ends when the receiver denie
   assert.deepEqual(denied("web"), [[81, drop.rule]]);
   assert.deepEqual(denied("api"), [[81, drop.rule], [82, drop.rule]]);
   assert.deepEqual(world.flows("web"), []);
+});
+
+/** A drop by the receiver's policy. */
+function denial(timestampNs: bigint, srcPort: number) {
+  return {
+    eventType: FlowEventType.DROP,
+    verdict: PolicyAction.DENY,
+    dropReason: DropReason.POLICY_DENIED,
+    rule: "shop/p:ingress[default-deny]",
+    ruleDirection: PolicyDirection.INGRESS,
+    timestampNs,
+    srcPort,
+  };
+}
+
+/** The last verdict of shop/api's flow to shop/web. */
+function lastVerdict(world: World): string {
+  const told = lastVerdicts(world.history.ofLabels(world.labels("web")));
+  return `passed ${told.passed.length}, denied ${told.denied.length}`;
+}
+
+Deno.test("a flow is told once, as it was judged last", () => {
+  const world = new World();
+  const see = (more: MessageInitShape<typeof FlowEventSchema>) => {
+    world.see(API, WEB, TCP, 80, more);
+    return lastVerdict(world);
+  };
+  assert.equal(see({ timestampNs: 1n }), "passed 1, denied 0");
+  assert.equal(see(denial(2n, 1001)), "passed 0, denied 1");
+  const end = { eventType: FlowEventType.END, timestampNs: 3n };
+  assert.equal(see(end), "passed 0, denied 1", "the end of a connection of before");
+  assert.equal(see({ timestampNs: 4n }), "passed 1, denied 0");
+  assert.equal(see(denial(5n, 1001)), "passed 1, denied 0", "repeats of before, told late");
+  assert.equal(see(denial(6n, 1002)), "passed 0, denied 1", "a new attempt");
+});
+
+Deno.test("the last verdict counts at whichever pod with the same labels it came", () => {
+  const world = new World();
+  const other = "10.244.0.12";
+  world.pods.set(ip(other), {
+    ...pod(other, "web-1"),
+    identityLabels: world.labels("web"),
+  });
+  world.see(API, WEB, TCP, 80, { timestampNs: 1n });
+  world.see(API, other, TCP, 80, denial(2n, 1001));
+  assert.equal(lastVerdict(world), "passed 0, denied 1");
+  world.see(API, WEB, TCP, 80, { timestampNs: 3n });
+  assert.equal(lastVerdict(world), "passed 1, denied 0");
+});
+
+Deno.test("what is denied now does not stand as passing, though there is no room for the denial", () => {
+  const world = new World();
+  const base = ip("100.64.0.0");
+  world.see(API, WEB, TCP, 80, { timestampNs: 1n });
+  for (let client = 0; client < HISTORY_BOUNDS.deniedOfPod; client++) {
+    const from = { srcIp: base + client, srcIdentity: 2 };
+    world.see(OUTSIDE, WEB, TCP, 443, { ...denial(2n, 1001), ...from });
+  }
+  world.see(API, WEB, TCP, 80, denial(3n, 1001));
+  assert.equal(lastVerdict(world), `passed 0, denied ${HISTORY_BOUNDS.deniedOfPod}`);
+  assert.equal(world.history.size, 1, "the sender's own");
 });
 
 Deno.test("what audit would have dropped is marked, also when it passed before", () => {

@@ -9,6 +9,10 @@ export interface RememberedFlow {
   readonly port: number;
   readonly firstMs: number;
   lastMs: number;
+  /** Kernel time of the last packet that was judged so, nanoseconds; 0 when only its end was seen. */
+  decidedNs: number;
+  /** Source port of that packet. */
+  srcPort: number;
   /** A policy in audit mode would have dropped some of it. */
   audited: boolean;
   /** The rule that denied or audits it; empty when it just passed. */
@@ -86,6 +90,11 @@ export class PodHistory {
     if (ofPeer === undefined) flows.set(peer, new Map([[key, flow]]));
     else ofPeer.set(key, flow);
     this.#size++;
+  }
+
+  /** Forgets a flow. @param peer the number of its peer */
+  remove(peer: number, { direction, protocol, port }: RememberedFlow): void {
+    if (this.#flows[direction].get(peer)?.delete(protocol * 65536 + port)) this.#size--;
   }
 
   /** A denied flow that is remembered. */

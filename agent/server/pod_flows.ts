@@ -9,6 +9,7 @@ import type {
 import { PolicyDirection } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Ipv4 } from "../../shared/net/mod.ts";
 import { ownLabels } from "../flows/label_sets.ts";
+import { lastVerdicts } from "../flows/last_verdicts.ts";
 import type { PodHistory, RememberedFlow } from "../flows/pod_history.ts";
 import { labelKey, type Labels } from "../identity/mod.ts";
 import type { Attachment } from "../state/mod.ts";
@@ -36,36 +37,14 @@ export function podFlows(
     namespace === pod.podNamespace && name === pod.podName
   );
   const since = own?.startedMs ?? Math.max(history.startedMs, pod.createdUnixMs);
+  const { passed, denied } = lastVerdicts(histories);
   return {
     pods: selection(pods, pod.podNamespace, pod.identityLabels),
     names: [...new Set(alike.map(({ podName }) => podName))].sort(),
     sinceUnixMs: BigInt(since),
-    flows: merged(histories.flatMap((one) => [...one.flows()]), pods),
-    denied: merged(histories.flatMap((one) => [...one.denied()]), pods),
+    flows: passed.map((flow) => flowMessage(flow, pods)),
+    denied: denied.map((flow) => flowMessage(flow, pods)),
     leftOut: leftOut(parts, histories, alike),
-  };
-}
-
-/** Each flow once, though several pods had it, in an order that stays. */
-function merged(flows: readonly RememberedFlow[], pods: readonly Attachment[]): Flow[] {
-  const byKey = new Map<string, RememberedFlow>();
-  for (const flow of flows) {
-    const { direction, protocol, port, peer } = flow;
-    const end = peer.kind === "pods" ? `p${labelKey(peer.labels.all)}` : `a${peer.ip}`;
-    const key = `${direction} ${end} ${protocol} ${port}`;
-    const known = byKey.get(key);
-    byKey.set(key, known === undefined ? flow : union(known, flow));
-  }
-  return [...byKey].sort(([a], [b]) => a < b ? -1 : 1).map(([, flow]) => flowMessage(flow, pods));
-}
-
-function union(a: RememberedFlow, b: RememberedFlow): RememberedFlow {
-  return {
-    ...a,
-    firstMs: Math.min(a.firstMs, b.firstMs),
-    lastMs: Math.max(a.lastMs, b.lastMs),
-    audited: a.audited || b.audited,
-    rule: a.rule === "" ? b.rule : a.rule,
   };
 }
 

@@ -16,7 +16,7 @@ const SUBJECT = "shop/web";
 type Flow = readonly [from: string, to: string, service: string];
 
 /** What the subject is seen to do. */
-const SEEN: readonly Flow[] = [
+const SEEN: readonly [Flow, ...Flow[]] = [
   ["office/client", SUBJECT, "TCP/8080"],
   ["office/client", SUBJECT, "TCP/8081"],
   ["shop/api", SUBJECT, "TCP/8080"],
@@ -91,6 +91,25 @@ scenario("policy suggest allows the flows that were seen, and no others", {}, as
   await step("as JSON it is the same object, with the notes beside it", async () => {
     assert.deepEqual(JSON.parse(await node.ctl("policy", "suggest", SUBJECT, "--json")), policy);
   });
+  await step(
+    "what passed before and is denied since is in the comments alone",
+    async () => {
+      const [gone] = SEEN;
+      await cast.enter(world(DENIAL));
+      assert.equal((await cast.probe(...gone)).verdict, "deny");
+      const now = await node.ctl("policy", "suggest", SUBJECT);
+      assert.match(
+        now,
+        /policy denied it: ingress from pods office \S+ to TCP 8080, by shop\/denial/,
+      );
+      const { ingress } = (parse(now) as RawPolicy).spec;
+      const ofClient = ingress?.filter((rule) => JSON.stringify(rule).includes("client"));
+      assert.deepEqual(ofClient?.flatMap(({ ports }) => ports?.map(({ port }) => port)), [8081]);
+      await cast.enter(world());
+      assert.equal((await cast.probe(...gone)).verdict, "allow");
+      assert.deepEqual(parse(await node.ctl("policy", "suggest", SUBJECT)), policy);
+    },
+  );
   await step("in force, the same flows pass and every other one drops", async () => {
     await cast.enter(world(policy));
     const seen = new Set<string>(SEEN.map((flow) => flow.join(" ")));

@@ -72,14 +72,14 @@ export type GetPodFlowsResponse = Message<"novanet.ext.v1.GetPodFlowsResponse"> 
   sinceUnixMs: bigint;
 
   /**
-   * Flows that passed, each once: their connections' answers belong to them.
+   * Flows whose last verdict let them pass, each once: their connections' answers belong to them.
    *
    * @generated from field: repeated novanet.ext.v1.PodFlow flows = 4;
    */
   flows: PodFlow[];
 
   /**
-   * Flows that policy denied, each once.
+   * Flows whose last verdict denied them, by policy, each once. None is among flows too.
    *
    * @generated from field: repeated novanet.ext.v1.PodFlow denied = 5;
    */
