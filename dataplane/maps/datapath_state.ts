@@ -68,6 +68,11 @@ export class DatapathStateMap implements Disposable {
   }
 }
 
+/** The index of a versioned value's version that is in force: the new one once its generation is reached. */
+export function versionInForce({ policyGeneration }: DatapathState, generation: number): 0 | 1 {
+  return (policyGeneration - generation | 0) >= 0 ? 1 : 0;
+}
+
 /** Generations are 32 bits wide and go round. */
 function next(generation: number): number {
   return generation + 1 >>> 0;

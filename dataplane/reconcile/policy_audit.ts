@@ -10,6 +10,7 @@ import {
 import type { PolicyShape } from "../../shared/gen/abi.ts";
 import { PolicyEntrySchema } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { Cidr, Ipv4 } from "../../shared/net/mod.ts";
+import { versionInForce } from "../maps/datapath_state.ts";
 import { gracePeriod } from "../maps/grace_period.ts";
 import type { StoredCidr } from "../maps/cidr_identities.ts";
 import type { StoredPolicy } from "../maps/policies.ts";
@@ -44,7 +45,7 @@ type Difference = Omit<Fault, "remedy" | "repair">;
 function entryFaults({ maps, table }: PolicyInForce): Difference[] {
   const stored = new PolicyTable(table.size);
   for (const entry of maps.policies.entries()) {
-    const at = versionInForce(maps, entry.generation);
+    const at = versionInForce(maps.state.value, entry.generation);
     stored.set(...entry.words, entry.actions[at], entry.ruleIds[at]);
   }
   const differences: Difference[] = [];
@@ -87,7 +88,7 @@ function cidrFaults({ maps, cidrs }: PolicyInForce): Difference[] {
   const wanted = new Map([...cidrs].map(([ip, len, identity]) => [name(ip, len), identity]));
   const stored = new Map([...maps.cidrs.entries()].map((cidr) => [
     name(cidr.address, cidr.prefixLen),
-    cidr.identities[versionInForce(maps, cidr.generation)],
+    cidr.identities[versionInForce(maps.state.value, cidr.generation)],
   ]));
   return [...new Set([...wanted.keys(), ...stored.keys()])]
     .filter((cidr) => wanted.get(cidr) !== stored.get(cidr))
@@ -148,10 +149,6 @@ function keysOf(table: PolicyTable, slots: readonly number[]): Uint8Array<ArrayB
     keys.set(table.keyBytes(slot), index * POLICY_KEY_BYTES);
   }
   return keys;
-}
-
-function versionInForce({ state }: PolicyMaps, generation: number): 0 | 1 {
-  return (state.value.policyGeneration - generation | 0) >= 0 ? 1 : 0;
 }
 
 function keyText(table: PolicyTable, slot: number): string {

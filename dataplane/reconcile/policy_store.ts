@@ -12,7 +12,7 @@
 
 import { getLogger } from "../../shared/log.ts";
 import type { CidrIdentitiesMap } from "../maps/cidr_identities.ts";
-import type { DatapathStateMap } from "../maps/datapath_state.ts";
+import { type DatapathStateMap, versionInForce } from "../maps/datapath_state.ts";
 import type { PoliciesMap, StoredPolicy } from "../maps/policies.ts";
 import type { PolicyShapesMap } from "../maps/policy_shapes.ts";
 import { namingFullTable, TableFullError } from "../maps/table_full_error.ts";
@@ -391,7 +391,7 @@ export class PolicyStore {
     const absent: PolicyKeyWords[] = [];
     const staged: StoredPolicy[] = [];
     for (const entry of stored) {
-      const at = this.#inForce(entry.generation);
+      const at = versionInForce(state.value, entry.generation);
       if (entry.actions[at] === POLICY_ABSENT) absent.push(entry.words);
       else {
         table.set(...entry.words, entry.actions[at], entry.ruleIds[at]);
@@ -418,7 +418,7 @@ export class PolicyStore {
     const ranges: [address: number, prefixLen: number, identity: number][] = [];
     let repaired = 0;
     for (const { address, prefixLen, generation, identities } of [...cidrs.entries()]) {
-      const at = this.#inForce(generation);
+      const at = versionInForce(state.value, generation);
       const identity = identities[at];
       if (identity === 0) cidrs.delete(address, prefixLen);
       else ranges.push([address, prefixLen, identity]);
@@ -435,11 +435,6 @@ export class PolicyStore {
     }
     this.#cidrs = new CidrSet(ranges);
     return repaired;
-  }
-
-  /** The index of an element's version that is in force. */
-  #inForce(generation: number): 0 | 1 {
-    return (this.#maps.state.value.policyGeneration - generation | 0) >= 0 ? 1 : 0;
   }
 }
 

@@ -20,6 +20,7 @@ import {
 } from "../../shared/gen/abi.ts";
 import { equalBytes, u32Key, viewOf } from "../maps/bytes.ts";
 import type { Connections } from "../maps/connections.ts";
+import { versionInForce } from "../maps/datapath_state.ts";
 import { type PodIface, PodIfacesMap } from "../maps/pod_ifaces.ts";
 
 /** What a policy entry decides. */
@@ -89,7 +90,7 @@ export class KernelView {
       prefixLen--;
     }
     const { generation, identity } = CidrValueCodec.decode(found);
-    return { prefixLen, identity: identity[this.#inForce(generation)] ?? 0 };
+    return { prefixLen, identity: identity[versionInForce(this.state, generation)] ?? 0 };
   }
 
   /** Which key shapes the entries of a selected identity have. @throws SysError */
@@ -105,7 +106,7 @@ export class KernelView {
     const found = this.#map("POLICIES").lookup(PolicyKeyCodec.encode(key), BPF_F_LOCK);
     if (found === undefined) return undefined;
     const { generation, action, ruleId } = PolicyValueCodec.decode(found);
-    const version = this.#inForce(generation);
+    const version = versionInForce(this.state, generation);
     if (action[version] === PolicyAbsent.POLICY_ABSENT) return undefined;
     return { action: action[version] ?? 0, ruleId: ruleId[version] ?? 0 };
   }
@@ -114,10 +115,5 @@ export class KernelView {
     const addressBe = new Uint8Array(4);
     viewOf(addressBe).setUint32(0, ip, false);
     return this.#map("CIDR_IDENTITIES").lookup(CidrKeyCodec.encode({ prefixLen, addressBe }));
-  }
-
-  /** The index of the version that the state's generation has reached; generations go round. */
-  #inForce(generation: number): 0 | 1 {
-    return ((this.state.policyGeneration - generation) | 0) >= 0 ? 1 : 0;
   }
 }

@@ -24,7 +24,7 @@ export interface HookFacts {
   readonly attached: (hook: PolicyDirection) => boolean;
   /** The name of an interface; undefined when it is gone. */
   readonly interfaceName: (ifindex: number) => string | undefined;
-  /** Whether CONNTRACK has room for one more. */
+  /** Whether there is room for one more connection, whatever its group in CONNTRACK. */
   readonly hasRoom: () => boolean;
 }
 

@@ -17,6 +17,7 @@ import {
   PolicyDirection,
   ReservedIdentity,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { ConntrackGroup } from "../../shared/gen/abi.ts";
 import type { PodIface } from "../maps/pod_ifaces.ts";
 import { type Covering, findConnection, type Hook } from "./connection.ts";
 import * as describe from "./describe.ts";
@@ -211,7 +212,10 @@ class Walk {
     this.#judge.judge(ends, false);
     if (this.#trail.facts.hasRoom()) return ends;
     const key = describe.connectionKeyText(connectionKey(this.#trail.packet).key);
-    const why = "the table of connections is full: it takes no new one";
+    // Its group is told by a hash over both ports, of which one is often not known yet.
+    const why =
+      `CONNTRACK_MORE is full: there is no room, if the ${ConntrackGroup.CONNTRACK_WAYS} ` +
+      "slots that the connection may have in CONNTRACK are taken too";
     const entry = { map: "CONNTRACK", key, value: "" };
     return this.#trail.drop(TraceStage.CONNTRACK, why, DropReason.CONNTRACK_FULL, entry);
   }
