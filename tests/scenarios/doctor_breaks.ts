@@ -8,6 +8,8 @@ import {
   EndpointValueCodec,
   Layout,
   PodIfaceValueCodec,
+  PolicyShapeKeyCodec,
+  PolicyShapeValueCodec,
   PolicyValueCodec,
 } from "../../shared/gen/abi.ts";
 import {
@@ -50,6 +52,9 @@ const FREE = "10.244.0.200";
 const FREE_IP = Ipv4.parse(FREE).value;
 const STRAY_LINK = "nv0123456789a";
 const STRAY_INDEX = 60_000;
+/** What a pod's name completes. */
+const IDENTITY_KEY_OF = "SELECT identity_key FROM attachments WHERE pod_name =";
+const RULE = "shop/guard:ingress";
 
 const u32 = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
 const ifindexOf = (bench: Bench) => linkOf(bench).index;
@@ -440,6 +445,20 @@ export const BREAKS: readonly (readonly Break[])[] = [
       finds: () => ({ kind: "policy shape map", object: "POLICY_SHAPES", found: /^no entry$/ }),
     },
     {
+      name: "a stray entry of POLICY_SHAPES",
+      doIt: (bench) =>
+        withMap(bench, "POLICY_SHAPES", (map) => {
+          const key = PolicyShapeKeyCodec.encode({ identity: 4719, direction: 1 });
+          const shape = { exactProtocol: 1, anyProtocol: 2 };
+          map.update(key, PolicyShapeValueCodec.encode({ shape }));
+        }),
+      finds: () => ({
+        kind: "policy shape map",
+        object: "POLICY_SHAPES identity 4719,",
+        found: /^0x1, any protocol 0x2$/,
+      }),
+    },
+    {
       name: "a deleted entry of CIDR_IDENTITIES",
       doIt: (bench) => deleteFirst(bench, "CIDR_IDENTITIES"),
       finds: () => ({ kind: "CIDR map", object: "CIDR_IDENTITIES", found: /^no entry$/ }),
@@ -590,6 +609,36 @@ export const BREAKS: readonly (readonly Break[])[] = [
          FROM attachments WHERE pod_name = 'web'`,
         ),
       finds: () => ({ kind: "database", object: "pod shop/stray eth0", found: new RegExp(FREE) }),
+    },
+  ],
+  [
+    {
+      name: "a missing identity in the database",
+      doIt: (bench) =>
+        withDatabase(
+          bench,
+          `DELETE FROM identities WHERE key IN (${IDENTITY_KEY_OF} 'friend')`,
+        ),
+      finds: () => ({ kind: "identity", object: "", found: /^no row in the database$/ }),
+    },
+    {
+      name: "an identity with another number in the database",
+      doIt: (bench) =>
+        withDatabase(
+          bench,
+          `UPDATE identities SET id = 4720 WHERE key IN (${IDENTITY_KEY_OF} 'web')`,
+        ),
+      finds: () => ({ kind: "identity", object: "", found: /^number 4720 in the database$/ }),
+    },
+    {
+      name: "a missing rule name in the database",
+      doIt: (bench) => withDatabase(bench, `DELETE FROM rules WHERE name = '${RULE}[0]'`),
+      finds: () => ({ kind: "rule name", object: "", found: /^no row in the database$/ }),
+    },
+    {
+      name: "a rule name with another number in the database",
+      doIt: (bench) => withDatabase(bench, `UPDATE rules SET id = 4721 WHERE name = '${RULE}[1]'`),
+      finds: () => ({ kind: "rule name", object: "", found: /^number 4721$/ }),
     },
   ],
 ];
