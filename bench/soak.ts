@@ -2,8 +2,8 @@
  * `./run soak churn [--pods N] [--at-once N] [--minutes N] [--seed N]`: 5,000 pods come and go, 50 at once, while the daemons are
  * killed at random, then while they are left alone.
  *
- * While the first 60 % of the pods come and go, novanet-agent or novanet-dataplane or both are killed with SIGKILL every few seconds, and now and
- * then the agent stays away for ten seconds. One pod in five loses its network namespace before its DEL. During the rest
+ * While the first 60 % of the pods come and go, novanet-agent or novanet-dataplane or both are killed with SIGKILL every few seconds; after the
+ * first kill, and now and then after others, the agent stays away for ten seconds. One pod in five loses its network namespace before its DEL. During the rest
  * nobody is killed, and the daemons' memory and descriptors are watched. One TCP connection lasts through all
  * of it; short ones come and go. In the end everything that pods brought must be gone, by an inventory and by `novanetctl
  * doctor`. The exit code is 0 only if nothing was lost, nothing was left and nothing grew beyond the bounds of docs/performance.md.
@@ -22,7 +22,7 @@ import { Traffic } from "./soak/traffic.ts";
 const KILL_SHARE = 0.6;
 /** Between two kills, at least and at most. */
 const KILL_PAUSE_MS = [2_000, 6_000] as const;
-/** How long the agent stays away when it does, and how often that is one of the kills. */
+/** How long the agent stays away when it does, and which share of the kills after the first one that is. */
 const AWAY_MS = 10_000;
 const AWAY_SHARE = 0.15;
 const SAMPLE_MS = 2_000;
@@ -33,22 +33,23 @@ const MOST_GROWTH = { share: 0.2, descriptors: 8 } as const;
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Kills one daemon after the other until `goOn` says no. @returns how many */
+/** Kills one daemon after the other until `goOn` says no. @returns how many, and after how many the agent stayed away */
 async function killDaemons(
   node: LabNode,
   random: () => number,
   goOn: () => boolean,
-): Promise<number> {
-  let kills = 0;
+): Promise<{ kills: number; absences: number }> {
+  let [kills, absences] = [0, 0];
   while (goOn()) {
     const [least, most] = KILL_PAUSE_MS;
     await pause(least + random() * (most - least));
     const what = random();
-    if (random() < AWAY_SHARE) {
+    if (absences === 0 || random() < AWAY_SHARE) {
       await node.agent.kill();
       await pause(AWAY_MS);
       await node.startAgent();
       kills++;
+      absences++;
       continue;
     }
     if (what < 0.7) await node.agent.kill();
@@ -57,7 +58,7 @@ async function killDaemons(
     if (what >= 0.4) await node.startDataplane();
     if (what < 0.7) await node.startAgent();
   }
-  return kills;
+  return { kills, absences };
 }
 
 /** Samples of both daemons until `goOn` says no. */
@@ -139,11 +140,12 @@ async function soak({ pods, atOnce, minutes, seed }: SoakOptions): Promise<strin
   const churning = churn.run(goOn);
   const connecting = traffic.connectOften(goOn);
   churn.daemonsStable = false;
-  const kills = await killDaemons(node, random, killing);
+  const { kills, absences } = await killDaemons(node, random, killing);
   // What was under way at the last kill may still fail by it.
   await pause(SAMPLE_MS);
   churn.daemonsStable = true;
-  console.log(`${kills} kills, ${churn.counts.added} ADD and ${churn.counts.deleted} DEL so far`);
+  console.log(`${kills} kills, the agent away for ${AWAY_MS / 1000} s after ${absences} of them`);
+  console.log(`${churn.counts.added} ADD and ${churn.counts.deleted} DEL so far`);
   const samples = await watchMemory(node, goOn);
   await Promise.all([churning, connecting]);
 
@@ -152,6 +154,7 @@ async function soak({ pods, atOnce, minutes, seed }: SoakOptions): Promise<strin
   const lasting = traffic.lastingFailure();
   return [
     ...failures,
+    ...(absences > 0 ? [] : ["the agent was never away"]),
     ...traffic.failures,
     ...(lasting === undefined ? [] : [lasting]),
     ...judgeGrowth("novanet-dataplane", samples.dataplane),
