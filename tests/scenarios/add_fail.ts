@@ -26,6 +26,16 @@ export interface FailingCall {
   readonly stride: number;
 }
 
+/** How calls that failed in turn went. */
+export interface Outcomes {
+  /** How many did. */
+  readonly failed: number;
+  /** Whether the last ADD made fewer of these calls than the one that was to fail, and succeeded. */
+  readonly covered: boolean;
+  /** What was wrong, after which of them. */
+  readonly problems: readonly string[];
+}
+
 /** All that pods bring but connections, which time out. */
 async function held(node: LabNode) {
   const { connections: _, ...rest } = await holdings(node);
@@ -38,6 +48,7 @@ export class FailingAdds {
   readonly #node: LabNode;
   readonly #pod: LabNetns;
   readonly #before: Awaited<ReturnType<typeof held>>;
+  readonly #quickAttach: boolean;
   #count = 0;
   #containerId = "";
 
@@ -46,31 +57,31 @@ export class FailingAdds {
     node: LabNode,
     pod: LabNetns,
     before: Awaited<ReturnType<typeof held>>,
+    quickAttach: boolean,
   ) {
     this.#lab = lab;
     this.#node = node;
     this.#pod = pod;
     this.#before = before;
+    this.#quickAttach = quickAttach;
   }
 
-  /** Takes what the node holds now for what it must hold after each ADD and DEL. */
-  static async on(lab: NetnsLab, node: LabNode): Promise<FailingAdds> {
-    const adds = new FailingAdds(lab, node, await lab.addNetns(), await held(node));
+  /**
+   * Takes what the node holds now for what it must hold after each ADD and DEL.
+   * @param quickAttach as `novanet-cni install` configures it: filters first, TCX later
+   */
+  static async on(lab: NetnsLab, node: LabNode, quickAttach: boolean): Promise<FailingAdds> {
+    const adds = new FailingAdds(lab, node, await lab.addNetns(), await held(node), quickAttach);
     // What the first ADD of a process does beside is done.
     assert.equal(await adds.add(), undefined);
     await adds.deleteAndCheck();
     return adds;
   }
 
-  /**
-   * Lets each of an ADD's calls fail in turn.
-   * @returns how many failed, and what was wrong after which of them
-   */
-  async failInTurn(
-    { daemon, call, what, stride }: FailingCall,
-  ): Promise<{ failed: number; problems: string[] }> {
+  /** Lets each of an ADD's calls fail in turn. */
+  async failInTurn({ daemon, call, what, stride }: FailingCall): Promise<Outcomes> {
     const problems: string[] = [];
-    let failed = 0;
+    let [failed, covered] = [0, false];
     for (let nth = 1; nth <= MOST_CALLS; nth += stride) {
       let outcome: RpcError | undefined;
       const process = this.#node[daemon];
@@ -91,13 +102,16 @@ export class FailingAdds {
         problems.push(`number ${nth}; ADD: ${how}; then ${error}`);
         await this.#recover();
       }
-      if (!injected) break;
+      if (!injected) {
+        covered = outcome === undefined;
+        break;
+      }
       failed++;
     }
     // The next one works.
     assert.equal(await this.add(), undefined);
     await this.deleteAndCheck();
-    return { failed, problems };
+    return { failed, covered, problems };
   }
 
   /** ADD. @returns what it failed with */
@@ -112,6 +126,7 @@ export class FailingAdds {
         netns: this.#pod.path,
         ifName: "eth0",
         labels: { app: "failing" },
+        quickAttach: this.#quickAttach,
       }, PATIENCE);
       return undefined;
     } catch (error) {
@@ -120,18 +135,28 @@ export class FailingAdds {
     }
   }
 
-  /** The pod that was added answers. @throws {EventuallyError} */
-  async ping(): Promise<void> {
+  /** The pod that was added last, as the agent has it. */
+  async added() {
     const { pods } = await this.#node.client(AgentExt, "novanet.sock").listPods({});
-    const pod = pods.find(({ containerId }) => containerId === this.#containerId);
-    await ping(this.#node.netns, pod?.ip ?? "no address");
+    return pods.find(({ containerId }) => containerId === this.#containerId) ??
+      assert.fail("the pod is not there");
   }
 
-  /** DEL succeeds, and nothing is left: neither by the inventory nor by the doctor. @throws {AssertionError} */
+  /** The pod that was added answers. @throws {EventuallyError} */
+  async ping(): Promise<void> {
+    await ping(this.#node.netns, (await this.added()).ip);
+  }
+
+  /** DEL succeeds, and nothing is left. @throws {AssertionError} */
   async deleteAndCheck(): Promise<void> {
     await this.#restartIfExited();
     const agent = this.#node.client(AgentControl, "cni.sock");
     await agent.delPod({ containerId: this.#containerId, ifName: "eth0" }, PATIENCE);
+    await this.assertNothingLeft();
+  }
+
+  /** The node holds what it held, by the inventory and by the doctor. @throws {AssertionError} */
+  async assertNothingLeft(): Promise<void> {
     await eventually(async () => {
       assert.deepEqual(await held(this.#node), this.#before);
       return true;
