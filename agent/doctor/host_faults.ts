@@ -7,6 +7,7 @@ import {
   RouteProtocol,
   RtnetlinkSocket,
 } from "../../shared/netlink/mod.ts";
+import type { Ipv4 } from "../../shared/net/mod.ts";
 import { hostMac } from "../pods/network.ts";
 import { HOST_IF_PREFIX } from "../pods/names.ts";
 import type { Attachment } from "../state/mod.ts";
@@ -132,6 +133,21 @@ function bestRoute(routes: readonly Route[], { ip }: Attachment): Route | undefi
     .sort((a, b) => a.metric - b.metric)[0];
 }
 
+/** By its MAC: anybody may give an interface a name such as ours. */
+function isOwnLink(link: Link | undefined, gateway: Ipv4): boolean {
+  return link?.kind === "veth" && link.mac?.equals(hostMac(gateway)) === true;
+}
+
+function ownIndexes(links: readonly Link[], gateway: Ipv4): ReadonlySet<number | undefined> {
+  return new Set(links.filter((link) => isOwnLink(link, gateway)).map(({ index }) => index));
+}
+
+/** A warning about what has a place of ours and may have been made by somebody else. */
+function notOurs(fault: Omit<Fault, "remedy">, why: string): Fault {
+  const remedy = `remove it, if nobody needs it: ${why}`;
+  return { ...fault, remedy, warning: true };
+}
+
 /** Interfaces that look like ours and that no pod has. */
 function strayLinks(
   { registry, unknown, network, link }: DoctorSources,
@@ -140,13 +156,18 @@ function strayLinks(
 ): Fault[] {
   const known = new Set(registry.list().map(({ hostIfName }) => hostIfName));
   const kept = unknown.names;
-  const mac = hostMac(registry.gateway);
-  return links.filter(({ name, kind, mac: itsMac }) =>
-    kind === "veth" && !known.has(name) && !kept.has(name) &&
-    (HOST_IF_NAME.test(name) || itsMac?.equals(mac) === true)
-  ).map(({ name, index }) => {
+  const isOwn = (each: Link) => isOwnLink(each, registry.gateway);
+  return links.filter((each) =>
+    !known.has(each.name) && !kept.has(each.name) &&
+    (isOwn(each) || (each.kind === "veth" && HOST_IF_NAME.test(each.name)))
+  ).map((each) => {
+    const { name, index, mac } = each;
     const endpoint = endpoints?.find(({ ifindex }) => ifindex === index);
     const fault = { kind: "veth", object: name, expected: "no such interface: no pod has it" };
+    if (!isOwn(each)) {
+      const found = `interface ${index} with MAC ${mac ?? "none"}`;
+      return notOurs({ ...fault, found }, "only its name is as NovaNet's");
+    }
     if (endpoints === undefined) {
       const remedy = "start novanet-dataplane, which tells whether a running pod has it";
       return { ...fault, found: `interface ${index}`, remedy };
@@ -174,6 +195,7 @@ function strayRoutes(
   { routes, links }: HostTables,
 ): Fault[] {
   const kept = unknown.ips;
+  const own = ownIndexes(links, registry.gateway);
   return routes.filter((route) => {
     const { destination: { address, prefixLen }, protocol, oif } = route;
     const toPods = prefixLen === 32 && podCidr.contains(address);
@@ -182,18 +204,24 @@ function strayRoutes(
     const pod = prefixLen === 32 ? registry.byIp(address.value) : undefined;
     // What stands in for a pod's route is repaired with the pod.
     return pod === undefined || (oif !== pod.hostIfindex && bestRoute(routes, pod) !== route);
-  }).map((route) => ({
-    kind: "route",
-    object: `${route.destination}`,
-    expected: "no such route: no pod has it",
-    found: routeText(route, links),
-    remedy: "--fix removes the route",
-    repair: () => {
-      const { destination, oif, gateway, table, protocol, scope, type, metric } = route;
-      using socket = RtnetlinkSocket.openIn();
-      socket.routeDel({ destination, oif, gateway, table, protocol, scope, type, metric });
-    },
-  }));
+  }).map((route) => {
+    const fault = {
+      kind: "route",
+      object: `${route.destination}`,
+      expected: "no such route: no pod has it",
+      found: routeText(route, links),
+    };
+    if (route.protocol !== RouteProtocol.NOVANET && !own.has(route.oif)) {
+      return notOurs(fault, "NovaNet did not make it");
+    }
+    return { ...fault, remedy: "--fix removes the route", repair: () => removeRoute(route) };
+  });
+}
+
+function removeRoute(route: Route): void {
+  const { destination, oif, gateway, table, protocol, scope, type, metric } = route;
+  using socket = RtnetlinkSocket.openIn();
+  socket.routeDel({ destination, oif, gateway, table, protocol, scope, type, metric });
 }
 
 /** Permanent neighbours of pods' addresses, or on pods' interfaces, that are not the pod's. */
@@ -202,22 +230,29 @@ function strayNeighbours(
   { neighbours, links }: HostTables,
 ): Fault[] {
   const kept = unknown.ips;
+  const own = ownIndexes(links, registry.gateway);
   const podOf = new Map(registry.list().map((pod) => [pod.hostIfindex, pod]));
   return neighbours.filter(({ index, ip, permanent }) => {
     const pod = podOf.get(index);
     if (!permanent || kept.has(ip.value) || pod?.ip.equals(ip)) return false;
     return pod !== undefined || podCidr.contains(ip);
-  }).map(({ index, ip, mac }) => ({
-    kind: "neighbour",
-    object: `${ip} dev ${linkName(links, index)}`,
-    expected: "no such neighbour: no pod has it",
-    found: `permanent, MAC ${mac ?? "none"}`,
-    remedy: "--fix removes the neighbour",
-    repair: () => {
-      using socket = RtnetlinkSocket.openIn();
-      socket.neighDel(index, ip);
-    },
-  }));
+  }).map(({ index, ip, mac }) => {
+    const fault = {
+      kind: "neighbour",
+      object: `${ip} dev ${linkName(links, index)}`,
+      expected: "no such neighbour: no pod has it",
+      found: `permanent, MAC ${mac ?? "none"}`,
+    };
+    if (!own.has(index)) return notOurs(fault, "its interface is not NovaNet's");
+    return {
+      ...fault,
+      remedy: "--fix removes the neighbour",
+      repair: () => {
+        using socket = RtnetlinkSocket.openIn();
+        socket.neighDel(index, ip);
+      },
+    };
+  });
 }
 
 function routeText(route: Route | undefined, links: readonly Link[]): string {

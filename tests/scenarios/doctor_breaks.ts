@@ -64,6 +64,12 @@ function linkOf({ node, web }: Bench) {
   return links.linkGet(hostIfName(web));
 }
 
+/** A veth with the MAC of the node's interfaces, which says that it is ours. */
+async function addOwnLink(bench: Bench, name: string, peer: string): Promise<void> {
+  const argv = ["ip", "link", "add", name, "address", `${linkOf(bench).mac}`, "type", "veth"];
+  await bench.node.netns.run([...argv, "peer", "name", peer]);
+}
+
 /** Works on a pinned map as bpftool does. */
 function withMap({ node }: Bench, name: string, work: (map: BpfMap) => void): void {
   using map = BpfMap.openPinned(`${node.pinDir}/${name}_v${LAYOUT_VERSION}`);
@@ -113,21 +119,17 @@ export const BREAKS: readonly (readonly Break[])[] = [
   [
     {
       name: "an extra veth of ours",
-      doIt: run("ip", "link", "add", STRAY_LINK, "type", "veth", "peer", "name", "stray0"),
+      doIt: (bench) => addOwnLink(bench, STRAY_LINK, "stray0"),
       finds: () => ({ kind: "veth", object: STRAY_LINK, found: /without an endpoint/ }),
     },
     {
       name: "a veth that only our MAC gives away",
-      doIt: async (bench) => {
-        const mac = linkOf(bench).mac;
-        const argv = ["ip", "link", "add", "stray1", "address", `${mac}`, "type", "veth"];
-        await bench.node.netns.run([...argv, "peer", "name", "stray2"]);
-      },
+      doIt: (bench) => addOwnLink(bench, "stray1", "stray2"),
       finds: () => ({ kind: "veth", object: "stray1", found: /without an endpoint/ }),
     },
     {
       name: "a stray route",
-      doIt: run("ip", "route", "add", `${FREE}/32`, "dev", "uplink"),
+      doIt: run("ip", "route", "add", `${FREE}/32`, "dev", "uplink", "proto", "78"),
       finds: () => ({ kind: "route", object: `${FREE}/32`, found: /^dev uplink$/ }),
     },
     {
@@ -259,6 +261,8 @@ export const BREAKS: readonly (readonly Break[])[] = [
           `${web.ip}/32`,
           "dev",
           "uplink",
+          "proto",
+          "78",
           "metric",
           "7",
         ]),
@@ -350,9 +354,8 @@ export const BREAKS: readonly (readonly Break[])[] = [
     },
     {
       name: "a program on an interface of ours that no pod has",
-      doIt: async ({ node }) => {
-        const argv = ["ip", "link", "add", STRAY_LINK, "type", "veth", "peer", "name", "stray0"];
-        await node.netns.run(argv);
+      doIt: async ({ node, ...bench }) => {
+        await addOwnLink({ node, ...bench }, STRAY_LINK, "stray0");
         const dataplane = node.client(DataplaneControl, "dataplane.sock");
         const attachType = AttachType.ATTACH_TC_INGRESS;
         await dataplane.attachProgram({ interfaceName: STRAY_LINK, attachType });

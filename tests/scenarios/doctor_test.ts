@@ -26,7 +26,7 @@ interface Found {
   readonly remedy: string;
 }
 
-/** Runs novanetctl doctor. @returns what it found, without warnings, and its exit code */
+/** Runs novanetctl doctor. @returns what it found, its warnings apart, and its exit code */
 async function doctor(node: LabNode, ...args: string[]) {
   const argv = node.ctlArgv("--dataplane-socket", node.socket("dataplane.sock"));
   const result = await tryCommand([...argv, "doctor", "--json", ...args]);
@@ -35,7 +35,8 @@ async function doctor(node: LabNode, ...args: string[]) {
     facts: Record<string, string>;
   };
   const wrong = findings.filter(({ state }) => state !== "warning");
-  return { ...result, wrong, facts };
+  const warned = findings.filter(({ state }) => state === "warning");
+  return { ...result, wrong, warned, facts };
 }
 
 scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
@@ -85,6 +86,23 @@ scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
       await ping(node.netns, web.ip);
     });
   }
+
+  await step("what somebody made by hand is a warning, and stays", async () => {
+    const ip = (...args: string[]) => node.netns.run(["ip", ...args]);
+    const [address, other, mac] = ["10.244.0.201", "10.244.0.202", "02:00:00:00:00:05"];
+    await ip("link", "add", "nvdeadbeef001", "type", "veth", "peer", "name", "hand0");
+    await ip("route", "add", `${address}/32`, "dev", "uplink");
+    await ip("neighbour", "add", other, "lladdr", mac, "dev", "uplink", "nud", "permanent");
+    const { code, wrong, warned, stdout } = await doctor(node, "--fix");
+    assert.deepEqual([code, wrong], [0, []], stdout);
+    const hand = ["nvdeadbeef001", `${address}/32`, `${other} dev uplink`];
+    const about = warned.filter(({ object }) => hand.includes(object));
+    assert.deepEqual(about.map(({ object }) => object), hand);
+    for (const { remedy } of about) assert.match(remedy, /^remove it, if nobody needs it: /);
+    await ip("link", "delete", "nvdeadbeef001");
+    await ip("route", "delete", `${address}/32`);
+    await ip("neighbour", "delete", other, "dev", "uplink");
+  });
 
   const isRoute = ({ kind, object }: Found) => kind === "route" && object === `${web.ip}/32`;
   await step("without the dataplane it says so, and repairs what is the agent's", async () => {
