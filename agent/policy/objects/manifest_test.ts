@@ -152,6 +152,14 @@ const INVALID_TEXTS: [text: string, error: string][] = [
     `${HEAD.replace("shop}", "shop, annotations: {novanet.io/mode: Audit}}")}`,
     'p.yaml:3 metadata.annotations[novanet.io/mode] "Audit": expected "audit" or "enforce"',
   ],
+  own("annotations", "novanet.io/moed", "unknown; did you mean novanet.io/mode?"),
+  own("annotations", "novanet.io/Mode", "unknown; did you mean novanet.io/mode?"),
+  own("annotations", "NovaNet.io/mode", "unknown; did you mean novanet.io/mode?"),
+  own(
+    "labels",
+    "novanet.io/mode",
+    "no label of a policy; did you mean the annotation novanet.io/mode?",
+  ),
   [
     `${HEAD}---\n${HEAD}`,
     'p.yaml:5 metadata.name "NetworkPolicy shop/p": the same object stands in line 1',
@@ -169,6 +177,13 @@ const INVALID_TEXTS: [text: string, error: string][] = [
   ["1: a", "p.yaml:1: a key must be a string"],
   ["a: *x", "p.yaml:1: "],
 ];
+
+function own(field: "annotations" | "labels", key: string, reason: string): [string, string] {
+  return [
+    HEAD.replace("shop}", `shop, ${field}: {${key}: audit}}`),
+    `p.yaml:3 metadata.${field}[${key}] "audit": ${reason}`,
+  ];
+}
 
 function podPort(text: string): string {
   return `apiVersion: v1

@@ -1,7 +1,7 @@
 import type { Fields } from "./fields.ts";
 import { readIpBlock } from "./ip_block.ts";
 import { readLabelSelector } from "./label_selector.ts";
-import { readMetadata } from "./metadata.ts";
+import { type Metadata, readMetadata } from "./metadata.ts";
 import { readPolicyPort } from "./ports.ts";
 import type {
   LabelSelector,
@@ -14,6 +14,7 @@ import type {
 } from "./types.ts";
 
 const MODE_ANNOTATION = "novanet.io/mode";
+const OWN_PREFIX = "novanet.io/";
 const POLICY_TYPES = ["Ingress", "Egress"];
 
 /**
@@ -27,7 +28,7 @@ export function readNetworkPolicy(
 ): NetworkPolicyObject | undefined {
   object.refuseUnknown(["apiVersion", "kind", "metadata", "spec", "status"]);
   const metadata = readMetadata(object, "namespaced");
-  const mode = readMode(object, metadata?.annotations.get(MODE_ANNOTATION));
+  const mode = readMode(object, metadata);
   const spec = object.map("spec");
   if (spec === undefined) {
     const reason = "absent: the policy denies all ingress to every pod of its namespace";
@@ -53,13 +54,33 @@ export function readNetworkPolicy(
   };
 }
 
-/** A misspelt mode is an error: enforcing what is to be audited would drop what its author wants to see. */
-function readMode(object: Fields, mode = "enforce"): PolicyMode {
+/**
+ * A misspelt key or mode, or a label in the annotation's place, is an error: enforcing what is to be audited would drop
+ * what its author wants to see.
+ */
+function readMode(object: Fields, metadata: Metadata | undefined): PolicyMode {
+  const refuse = (field: "annotations" | "labels", key: string, value: string, reason: string) => {
+    const line = object.map("metadata")?.map(field)?.lineOf(key) ?? object.line;
+    object.problems.error(line, `${object.at("metadata")}.${field}[${key}]`, value, reason);
+  };
+  for (const [key, value] of metadata?.annotations ?? []) {
+    if (key === MODE_ANNOTATION || !isOwn(key)) continue;
+    refuse("annotations", key, value, `unknown; did you mean ${MODE_ANNOTATION}?`);
+  }
+  for (const [key, value] of metadata?.labels ?? []) {
+    if (!isOwn(key)) continue;
+    const reason = `no label of a policy; did you mean the annotation ${MODE_ANNOTATION}?`;
+    refuse("labels", key, value, reason);
+  }
+  const mode = metadata?.annotations.get(MODE_ANNOTATION) ?? "enforce";
   if (mode === "enforce" || mode === "audit") return mode;
-  const path = `metadata.annotations[${MODE_ANNOTATION}]`;
-  const line = object.map("metadata")?.map("annotations")?.lineOf(MODE_ANNOTATION) ?? object.line;
-  object.problems.error(line, path, mode, 'expected "audit" or "enforce"');
+  refuse("annotations", MODE_ANNOTATION, mode, 'expected "audit" or "enforce"');
   return "enforce";
+}
+
+/** Whether a key is NovaNet's; no other writes them in another case. */
+function isOwn(key: string): boolean {
+  return key.toLowerCase().startsWith(OWN_PREFIX);
 }
 
 function readPodSelector(spec: Fields | undefined): LabelSelector {
