@@ -66,6 +66,7 @@ export {
   type ObjectSource,
   type PodObject,
   type PolicyMode,
+  type PolicyPort,
 } from "./objects/types.ts";
 export { type PolicyIds, PolicyIndex } from "./policy_index.ts";
 export { SelectorKeys } from "./selector_keys.ts";

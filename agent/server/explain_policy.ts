@@ -5,8 +5,8 @@ import type {
   ExplainPolicyRequest,
   ExplainPolicyResponseSchema,
   PeerPodsSchema,
+  PortNameSchema,
   PortRangeSchema,
-  RuleExplanationSchema,
 } from "../../shared/gen/novanet/ext/v1/policy_explain_pb.ts";
 import { PolicyAction } from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { ownLabels } from "../flows/label_sets.ts";
@@ -15,8 +15,12 @@ import {
   type AllowExplanation,
   type DirectionExplanation,
   isolationName,
+  type NamedPort,
   type NetworkPolicyObject,
+  parseNamedPortsLabel,
   type PolicyOrigin,
+  type PolicyPort,
+  PORTS_LABEL,
 } from "../policy/mod.ts";
 import type { AgentParts } from "./parts.ts";
 import { readyPod } from "./pod_ref.ts";
@@ -24,12 +28,12 @@ import type { RuleSource } from "./rule_sources.ts";
 import { endOfPod } from "./trace_end.ts";
 
 type Direction = "ingress" | "egress";
-type Rule = MessageInitShape<typeof RuleExplanationSchema>;
 type Peers = MessageInitShape<typeof AllowedPeersSchema>;
 type Pods = MessageInitShape<typeof PeerPodsSchema> & {
   readonly namespace: string;
   readonly labels: Labels;
 };
+type PortName = MessageInitShape<typeof PortNameSchema>;
 type Range = MessageInitShape<typeof PortRangeSchema>;
 
 const LAST_PORT = 65_535;
@@ -44,10 +48,12 @@ export function explainPolicy(
 ): MessageInitShape<typeof ExplainPolicyResponseSchema> {
   const pod = readyPod(parts.registry, "pod", request);
   const { ingress, egress } = parts.enforcer.explain(parts.registry.identityId(pod));
+  const label = pod.identityLabels[PORTS_LABEL];
+  const own = label === undefined ? [] : parseNamedPortsLabel(label);
   return {
     pod: endOfPod(parts, pod),
-    ingress: directionPolicy(parts, "ingress", ingress),
-    egress: directionPolicy(parts, "egress", egress),
+    ingress: directionPolicy(parts, "ingress", ingress, own),
+    egress: directionPolicy(parts, "egress", egress, own),
   };
 }
 
@@ -55,6 +61,7 @@ function directionPolicy(
   parts: AgentParts,
   direction: Direction,
   explanation: DirectionExplanation,
+  own: readonly NamedPort[],
 ): MessageInitShape<typeof DirectionPolicySchema> {
   const { isolatedBy, auditedBy, mode, allows } = explanation;
   const counting = mode === "enforce" ? isolatedBy : mode === "audit" ? auditedBy : [];
@@ -62,7 +69,12 @@ function directionPolicy(
   const rules = counting.flatMap((origin) => {
     const policy = parts.enforcer.snapshot.policies.get(keyOf(origin));
     if (policy === undefined) return [];
-    return policy[direction].map((_, index) => ruleOf(parts, policy, direction, index, allows));
+    return policy[direction].map((_, index) => {
+      const { ports = [] } = policy[direction][index] ?? {};
+      const rule = ruleOf(parts, policy, direction, index, allows);
+      const ofNobody = absentPorts(ports, direction, rule.allows.length === 0, own);
+      return { ...rule, absentPorts: ofNobody };
+    });
   });
   return {
     isolatedBy: isolatedBy.map(sourceOf),
@@ -87,7 +99,7 @@ function ruleOf(
   direction: Direction,
   index: number,
   allows: readonly AllowExplanation[],
-): Rule {
+) {
   const rule = `${keyOf(policy)}:${direction}[${index}]`;
   const { line = policy.source.line, peers = [] } = policy[direction][index] ?? {};
   const mine = allows.filter(({ origins }) => origins.some((origin) => origin.rule === rule));
@@ -107,6 +119,25 @@ function ruleOf(
       ports,
     })),
   };
+}
+
+/** The ports that a rule names and nobody has whom they could be of: the pod itself, or the rule's peers. */
+function absentPorts(
+  ports: readonly PolicyPort[],
+  direction: Direction,
+  allowsNobody: boolean,
+  own: readonly NamedPort[],
+): PortName[] {
+  const named = ports.flatMap(({ protocol, match }) =>
+    match.kind === "named" ? [{ protocol, name: match.name }] : []
+  );
+  const absent = named.filter(({ protocol, name }) =>
+    direction === "ingress"
+      ? !own.some((port) => port.protocol === protocol && port.name === name)
+      : allowsNobody
+  );
+  // Else it is that no pod matches: of another port they would be peers.
+  return !allowsNobody || absent.length === ports.length ? absent : [];
 }
 
 /** Peers that have the same ports, together. */

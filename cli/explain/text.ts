@@ -2,12 +2,14 @@ import type {
   AllowedPeers,
   DirectionPolicy,
   ExplainPolicyResponse,
+  PortName,
   PortRange,
   RuleExplanation,
 } from "../../shared/gen/novanet/ext/v1/policy_explain_pb.ts";
 import { ExplainPolicyResponseSchema } from "../../shared/gen/novanet/ext/v1/policy_explain_pb.ts";
 import type { RuleSource } from "../../shared/gen/novanet/ext/v1/trace_pb.ts";
 import { PolicyAction } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { IpProtocol } from "../../shared/net/ip_protocol.ts";
 import type { JsonValue } from "../json.ts";
 import * as labels from "../labels.ts";
 import { messageJson } from "../message_json.ts";
@@ -69,13 +71,22 @@ function policyText({ namespace, name, file, line }: RuleSource): string {
   return `${namespace}/${name}, ${file}:${line}`;
 }
 
-function ruleLines(direction: Direction, { rule, source, allows }: RuleExplanation): TextLine[] {
+function ruleLines(direction: Direction, explanation: RuleExplanation): TextLine[] {
+  const { rule, source, allows, absentPorts } = explanation;
   const where = source === undefined ? "" : `, ${source.file}:${source.line}`;
-  const none = allows.length === 0 ? [{ text: "    nobody: no pod matches it now" }] : [];
+  const none = allows.length + absentPorts.length === 0
+    ? [{ text: "    nobody: no pod matches it now" }]
+    : [];
   return [
     { text: `  rule ${rule}${where}` },
     ...none,
     ...allows.flatMap((allowed) => peerLines(direction, allowed)),
+    ...absentPorts.map((port): TextLine => ({
+      text: `    port ${portNameText(port)}: ${
+        direction === "ingress" ? "this pod has no port" : "no pod that matches has a port"
+      } of that name`,
+      color: "yellow",
+    })),
   ];
 }
 
@@ -97,6 +108,11 @@ function peerLines(
     ...peers.map((peer, index) => ({ text: `    ${index === 0 ? side : "    "} ${peer}` })),
     { text: `    port ${portsText(ports)}` },
   ];
+}
+
+/** Such as `http`, or `dns UDP`. */
+function portNameText({ protocol, name }: PortName): string {
+  return protocol === IpProtocol.TCP ? name : `${name} ${labels.protocolLabel(protocol)}`;
 }
 
 function portsText(ports: readonly PortRange[]): string {

@@ -24,6 +24,7 @@ spec:
     - ipBlock: { cidr: 198.51.100.0/24, except: [198.51.100.128/25] }
     ports: [{ port: http }, { port: 9000, endPort: 9010 }]
   - from: [{ namespaceSelector: {}, podSelector: { matchLabels: { app: nobody } } }]
+  - ports: [{ port: htpp }, { port: http, protocol: UDP }]
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -43,10 +44,10 @@ const EXPLAINED = `Pod shop/web 10.244.0.2, identity N \
 (app=web,novanet.io/namespace=shop,novanet.io/ports=http:tcp/8080)
 
 Ingress: isolated, only what a rule allows passes
-  isolated by shop/also, objects.yaml:19
+  isolated by shop/also, objects.yaml:20
   isolated by shop/web, objects.yaml:7
-  audited by shop/tryout, objects.yaml:24, without effect: others isolate
-  rule shop/also:ingress[0], objects.yaml:22
+  audited by shop/tryout, objects.yaml:25, without effect: others isolate
+  rule shop/also:ingress[0], objects.yaml:23
     from everybody
     port UDP 53
   rule shop/web:ingress[0], objects.yaml:13
@@ -55,13 +56,16 @@ Ingress: isolated, only what a rule allows passes
     port TCP 8080, TCP 9000-9010
   rule shop/web:ingress[1], objects.yaml:17
     nobody: no pod matches it now
+  rule shop/web:ingress[2], objects.yaml:18
+    port htpp: this pod has no port of that name
+    port http UDP: this pod has no port of that name
   rule node
     from the node: always allowed
   otherwise DENY by shop/also,shop/web:ingress[default-deny]
 
 Egress: audited, everything passes and what no rule allows is reported
-  audited by shop/tryout, objects.yaml:24
-  rule shop/tryout:egress[0], objects.yaml:30
+  audited by shop/tryout, objects.yaml:25
+  rule shop/tryout:egress[0], objects.yaml:31
     to   pods shop app=api: api, api-2
          pods shop app=web: web
     port all protocols and ports

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file novanet/ext/v1/policy_explain.proto.
  */
 export const file_novanet_ext_v1_policy_explain: GenFile = /*@__PURE__*/
-  fileDesc("CiNub3ZhbmV0L2V4dC92MS9wb2xpY3lfZXhwbGFpbi5wcm90bxIObm92YW5ldC5leHQudjEiNwoURXhwbGFpblBvbGljeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkioQEKFUV4cGxhaW5Qb2xpY3lSZXNwb25zZRIlCgNwb2QYASABKAsyGC5ub3ZhbmV0LmV4dC52MS5UcmFjZUVuZBIwCgdpbmdyZXNzGAIgASgLMh8ubm92YW5ldC5leHQudjEuRGlyZWN0aW9uUG9saWN5Ei8KBmVncmVzcxgDIAEoCzIfLm5vdmFuZXQuZXh0LnYxLkRpcmVjdGlvblBvbGljeSL1AQoPRGlyZWN0aW9uUG9saWN5Ei8KC2lzb2xhdGVkX2J5GAEgAygLMhoubm92YW5ldC5leHQudjEuUnVsZVNvdXJjZRIuCgphdWRpdGVkX2J5GAIgAygLMhoubm92YW5ldC5leHQudjEuUnVsZVNvdXJjZRIMCgRtb2RlGAMgASgJEisKCW90aGVyd2lzZRgEIAEoDjIYLm5vdmFuZXQudjEuUG9saWN5QWN0aW9uEhYKDm90aGVyd2lzZV9ydWxlGAUgASgJEi4KBXJ1bGVzGAYgAygLMh8ubm92YW5ldC5leHQudjEuUnVsZUV4cGxhbmF0aW9uInkKD1J1bGVFeHBsYW5hdGlvbhIMCgRydWxlGAEgASgJEioKBnNvdXJjZRgCIAEoCzIaLm5vdmFuZXQuZXh0LnYxLlJ1bGVTb3VyY2USLAoGYWxsb3dzGAMgAygLMhwubm92YW5ldC5leHQudjEuQWxsb3dlZFBlZXJzIpsBCgxBbGxvd2VkUGVlcnMSDgoGYW55b25lGAEgASgIEiYKBHBvZHMYAiADKAsyGC5ub3ZhbmV0LmV4dC52MS5QZWVyUG9kcxIpCgZibG9ja3MYAyADKAsyGS5ub3ZhbmV0LmV4dC52MS5QZWVyQmxvY2sSKAoFcG9ydHMYBCADKAsyGS5ub3ZhbmV0LmV4dC52MS5Qb3J0UmFuZ2UikQEKCFBlZXJQb2RzEhEKCW5hbWVzcGFjZRgBIAEoCRI0CgZsYWJlbHMYAiADKAsyJC5ub3ZhbmV0LmV4dC52MS5QZWVyUG9kcy5MYWJlbHNFbnRyeRINCgVuYW1lcxgDIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKCVBlZXJCbG9jaxIMCgRjaWRyGAEgASgJEg4KBmV4Y2VwdBgCIAMoCSJBCglQb3J0UmFuZ2USEAoIcHJvdG9jb2wYASABKA0SEQoJZnJvbV9wb3J0GAIgASgNEg8KB3RvX3BvcnQYAyABKA1iBnByb3RvMw", [file_novanet_ext_v1_trace, file_novanet_v1_novanet]);
+  fileDesc("CiNub3ZhbmV0L2V4dC92MS9wb2xpY3lfZXhwbGFpbi5wcm90bxIObm92YW5ldC5leHQudjEiNwoURXhwbGFpblBvbGljeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkioQEKFUV4cGxhaW5Qb2xpY3lSZXNwb25zZRIlCgNwb2QYASABKAsyGC5ub3ZhbmV0LmV4dC52MS5UcmFjZUVuZBIwCgdpbmdyZXNzGAIgASgLMh8ubm92YW5ldC5leHQudjEuRGlyZWN0aW9uUG9saWN5Ei8KBmVncmVzcxgDIAEoCzIfLm5vdmFuZXQuZXh0LnYxLkRpcmVjdGlvblBvbGljeSL1AQoPRGlyZWN0aW9uUG9saWN5Ei8KC2lzb2xhdGVkX2J5GAEgAygLMhoubm92YW5ldC5leHQudjEuUnVsZVNvdXJjZRIuCgphdWRpdGVkX2J5GAIgAygLMhoubm92YW5ldC5leHQudjEuUnVsZVNvdXJjZRIMCgRtb2RlGAMgASgJEisKCW90aGVyd2lzZRgEIAEoDjIYLm5vdmFuZXQudjEuUG9saWN5QWN0aW9uEhYKDm90aGVyd2lzZV9ydWxlGAUgASgJEi4KBXJ1bGVzGAYgAygLMh8ubm92YW5ldC5leHQudjEuUnVsZUV4cGxhbmF0aW9uIqkBCg9SdWxlRXhwbGFuYXRpb24SDAoEcnVsZRgBIAEoCRIqCgZzb3VyY2UYAiABKAsyGi5ub3ZhbmV0LmV4dC52MS5SdWxlU291cmNlEiwKBmFsbG93cxgDIAMoCzIcLm5vdmFuZXQuZXh0LnYxLkFsbG93ZWRQZWVycxIuCgxhYnNlbnRfcG9ydHMYBCADKAsyGC5ub3ZhbmV0LmV4dC52MS5Qb3J0TmFtZSIqCghQb3J0TmFtZRIQCghwcm90b2NvbBgBIAEoDRIMCgRuYW1lGAIgASgJIpsBCgxBbGxvd2VkUGVlcnMSDgoGYW55b25lGAEgASgIEiYKBHBvZHMYAiADKAsyGC5ub3ZhbmV0LmV4dC52MS5QZWVyUG9kcxIpCgZibG9ja3MYAyADKAsyGS5ub3ZhbmV0LmV4dC52MS5QZWVyQmxvY2sSKAoFcG9ydHMYBCADKAsyGS5ub3ZhbmV0LmV4dC52MS5Qb3J0UmFuZ2UikQEKCFBlZXJQb2RzEhEKCW5hbWVzcGFjZRgBIAEoCRI0CgZsYWJlbHMYAiADKAsyJC5ub3ZhbmV0LmV4dC52MS5QZWVyUG9kcy5MYWJlbHNFbnRyeRINCgVuYW1lcxgDIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKCVBlZXJCbG9jaxIMCgRjaWRyGAEgASgJEg4KBmV4Y2VwdBgCIAMoCSJBCglQb3J0UmFuZ2USEAoIcHJvdG9jb2wYASABKA0SEQoJZnJvbV9wb3J0GAIgASgNEg8KB3RvX3BvcnQYAyABKA1iBnByb3RvMw", [file_novanet_ext_v1_trace, file_novanet_v1_novanet]);
 
 /**
  * ExplainPolicyRequest names a pod.
@@ -164,6 +164,14 @@ export type RuleExplanation = Message<"novanet.ext.v1.RuleExplanation"> & {
    * @generated from field: repeated novanet.ext.v1.AllowedPeers allows = 3;
    */
   allows: AllowedPeers[];
+
+  /**
+   * Ports that the rule names and that the pod does not have (ingress), or none of the pods that match (egress). When
+   * allows is empty they are why, and it is not known whether a pod matches.
+   *
+   * @generated from field: repeated novanet.ext.v1.PortName absent_ports = 4;
+   */
+  absentPorts: PortName[];
 };
 
 /**
@@ -172,6 +180,34 @@ export type RuleExplanation = Message<"novanet.ext.v1.RuleExplanation"> & {
  */
 export const RuleExplanationSchema: GenMessage<RuleExplanation> = /*@__PURE__*/
   messageDesc(file_novanet_ext_v1_policy_explain, 3);
+
+/**
+ * PortName is a port as a rule names it.
+ *
+ * @generated from message novanet.ext.v1.PortName
+ */
+export type PortName = Message<"novanet.ext.v1.PortName"> & {
+  /**
+   * The protocol's number.
+   *
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol: number;
+
+  /**
+   * The name of a container's port.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message novanet.ext.v1.PortName.
+ * Use `create(PortNameSchema)` to create a new message.
+ */
+export const PortNameSchema: GenMessage<PortName> = /*@__PURE__*/
+  messageDesc(file_novanet_ext_v1_policy_explain, 4);
 
 /**
  * AllowedPeers are peers that a rule allows the same ports.
@@ -213,7 +249,7 @@ export type AllowedPeers = Message<"novanet.ext.v1.AllowedPeers"> & {
  * Use `create(AllowedPeersSchema)` to create a new message.
  */
 export const AllowedPeersSchema: GenMessage<AllowedPeers> = /*@__PURE__*/
-  messageDesc(file_novanet_ext_v1_policy_explain, 4);
+  messageDesc(file_novanet_ext_v1_policy_explain, 5);
 
 /**
  * PeerPods are pods of one set of labels.
@@ -248,7 +284,7 @@ export type PeerPods = Message<"novanet.ext.v1.PeerPods"> & {
  * Use `create(PeerPodsSchema)` to create a new message.
  */
 export const PeerPodsSchema: GenMessage<PeerPods> = /*@__PURE__*/
-  messageDesc(file_novanet_ext_v1_policy_explain, 5);
+  messageDesc(file_novanet_ext_v1_policy_explain, 6);
 
 /**
  * PeerBlock is an ipBlock as it is written.
@@ -276,7 +312,7 @@ export type PeerBlock = Message<"novanet.ext.v1.PeerBlock"> & {
  * Use `create(PeerBlockSchema)` to create a new message.
  */
 export const PeerBlockSchema: GenMessage<PeerBlock> = /*@__PURE__*/
-  messageDesc(file_novanet_ext_v1_policy_explain, 6);
+  messageDesc(file_novanet_ext_v1_policy_explain, 7);
 
 /**
  * PortRange is some ports of a protocol.
@@ -311,5 +347,5 @@ export type PortRange = Message<"novanet.ext.v1.PortRange"> & {
  * Use `create(PortRangeSchema)` to create a new message.
  */
 export const PortRangeSchema: GenMessage<PortRange> = /*@__PURE__*/
-  messageDesc(file_novanet_ext_v1_policy_explain, 7);
+  messageDesc(file_novanet_ext_v1_policy_explain, 8);
 
