@@ -19,7 +19,10 @@ export interface Io {
   now(): Date;
   /** Aborted by Ctrl-C or SIGTERM, which no longer end the process once this was called. */
   interrupted(): AbortSignal;
-  /** Makes a file, 0600, that must not exist yet unless `replace`. */
+  /**
+   * Opens a file for writing, 0600, that must not exist yet unless `replace`. What it held stays until the first write;
+   * without one, a file that was made now goes again.
+   */
   createFile(path: string, replace: boolean): FileSink;
   /** Comes back after some time, or at once when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
@@ -72,18 +75,31 @@ function interrupted(): AbortSignal {
 }
 
 function createFile(path: string, replace: boolean): FileSink {
-  const file = Deno.openSync(path, {
-    write: true,
-    truncate: replace,
-    create: replace,
-    createNew: !replace,
-    mode: 0o600,
-  });
+  const { file, isNew } = openFile(path, replace);
+  let written = false;
   return {
     columns: undefined,
-    write: (data) => writeAll(file, data),
-    [Symbol.dispose]: () => file.close(),
+    write: (data) => {
+      // A pipe or a device has nothing to cut.
+      if (!written && !isNew && file.statSync().isFile) file.truncateSync(0);
+      written = true;
+      return writeAll(file, data);
+    },
+    [Symbol.dispose]: () => {
+      file.close();
+      if (isNew && !written) Deno.removeSync(path);
+    },
   };
+}
+
+function openFile(path: string, replace: boolean): { file: Deno.FsFile; isNew: boolean } {
+  const options = { write: true, mode: 0o600 };
+  try {
+    return { file: Deno.openSync(path, { ...options, createNew: true }), isNew: true };
+  } catch (thrown) {
+    if (!replace || !(thrown instanceof Deno.errors.AlreadyExists)) throw thrown;
+    return { file: Deno.openSync(path, { ...options, create: true }), isNew: false };
+  }
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

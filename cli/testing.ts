@@ -71,8 +71,14 @@ export class TestIo implements Io {
   createFile(path: string, replace: boolean): FileSink {
     if (this.files.has(path) && !replace) throw new Deno.errors.AlreadyExists(path);
     const sink = new TestSink();
+    const before = this.files.get(path);
     this.files.set(path, sink);
-    return Object.assign(sink, { [Symbol.dispose]: () => {} });
+    const dispose = () => {
+      if (sink.chunks.length > 0) return;
+      if (before === undefined) this.files.delete(path);
+      else this.files.set(path, before);
+    };
+    return Object.assign(sink, { [Symbol.dispose]: dispose });
   }
 
   sleep(): Promise<void> {

@@ -1,8 +1,9 @@
 import { agentExt } from "../agent.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit_codes.ts";
-import type { FileSink, Io, Sink } from "../io.ts";
+import type { Io, Sink } from "../io.ts";
 import type { OptionsOf } from "../options.ts";
+import { openOutput } from "../output_file.ts";
 import { pcapHeader, pcapPacket } from "../pcap.ts";
 import { type PodName, podName } from "../pod_name.ts";
 
@@ -15,10 +16,8 @@ export async function capture(options: OptionsOf<"capture">, io: Io): Promise<vo
     throw new CliError(ExitCode.USAGE, why);
   }
   const signal = io.interrupted();
-  using writer = new PcapWriter(
-    () => toStdout ? io.stdout : io.createFile(options.write ?? "", true),
-    options.snaplen,
-  );
+  using file = toStdout ? undefined : openOutput(io, options.write, "-");
+  const writer = new PcapWriter(file ?? io.stdout, options.snaplen);
   const name = `${pod.namespace}/${pod.name}`;
   if (io.stderr.columns !== undefined) {
     await io.stderr.write(`Capturing ${name}; end with Ctrl-C\n`);
@@ -46,33 +45,27 @@ async function receive(
   }
 }
 
-/** Makes the file and writes its header before the first packet: a pod that is not there leaves no file. */
-class PcapWriter implements Disposable {
+/** Writes the header before the first packet: a pod that is not there leaves no file. */
+class PcapWriter {
   packets = 0;
-  readonly #open: () => Sink | FileSink;
+  readonly #sink: Sink;
   readonly #snaplen: number;
-  #sink: Sink | FileSink | undefined;
+  #begun = false;
 
-  constructor(open: () => Sink | FileSink, snaplen: number) {
-    this.#open = open;
+  constructor(sink: Sink, snaplen: number) {
+    this.#sink = sink;
     this.#snaplen = snaplen;
   }
 
-  async begin(): Promise<Sink> {
-    if (this.#sink === undefined) {
-      this.#sink = this.#open();
-      await this.#sink.write(pcapHeader(this.#snaplen));
-    }
-    return this.#sink;
+  async begin(): Promise<void> {
+    if (this.#begun) return;
+    this.#begun = true;
+    await this.#sink.write(pcapHeader(this.#snaplen));
   }
 
   async write(packet: Uint8Array): Promise<void> {
-    const sink = await this.begin();
-    await sink.write(packet);
+    await this.begin();
+    await this.#sink.write(packet);
     this.packets++;
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#sink !== undefined && Symbol.dispose in this.#sink) this.#sink[Symbol.dispose]();
   }
 }

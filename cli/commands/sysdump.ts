@@ -7,6 +7,7 @@ import { ExitCode } from "../exit_codes.ts";
 import type { Io } from "../io.ts";
 import { toJson } from "../json.ts";
 import { messageJson } from "../message_json.ts";
+import { openOutput } from "../output_file.ts";
 import { type GlobalOptions, type OptionsOf, PROGRAM } from "../options.ts";
 import { tar, type TarFile } from "../tar.ts";
 
@@ -22,11 +23,11 @@ export async function sysdump(options: OptionsOf<"sysdump">, io: Io): Promise<vo
   const now = io.now();
   const stamp = now.toISOString().replace(/[-:]/g, "").replace(/\.\d+/, "");
   const folder = `novanet-sysdump-${stamp}`;
+  const path = options.write ?? `${folder}.tar.gz`;
+  using file = toStdout ? undefined : openOutput(io, options.write, path);
   const { files, faults } = await collect(options);
   const packed = await gzip(tar(files.map((file) => inFolder(folder, file)), now));
-  const path = options.write ?? `${folder}.tar.gz`;
-  if (toStdout) await io.stdout.write(packed);
-  else await writeFile(io, path, packed, options.write !== undefined);
+  await (file ?? io.stdout).write(packed);
   for (const fault of faults) await io.stderr.write(`Note: ${fault.message}\n`);
   if (!toStdout) await io.stdout.write(`${path}\n`);
 }
@@ -101,9 +102,4 @@ async function joined(parts: readonly Uint8Array[]): Promise<Uint8Array> {
 
 async function gzip(blob: Blob): Promise<Uint8Array> {
   return await new Response(blob.stream().pipeThrough(new CompressionStream("gzip"))).bytes();
-}
-
-async function writeFile(io: Io, path: string, data: Uint8Array, replace: boolean): Promise<void> {
-  using file = io.createFile(path, replace);
-  await file.write(data);
 }
