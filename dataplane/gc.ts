@@ -18,9 +18,15 @@ const NO_ARGS: CollectArgs = {
 
 const LONGEST_INTERVAL_MS = 5_000;
 const SHORTEST_INTERVAL_MS = 500;
+/** However long runs take: tables fill meanwhile. */
+const LONGEST_PAUSE_MS = 10_000;
 const LONGEST_BACK_OFF_MS = 60_000;
-/** A run may take this share of one CPU. */
+/** Runs may take this share of one CPU, while tables are half empty... */
 const CPU_SHARE = 0.05;
+/** ...and this one when they are nearly full: what is not forgotten in time is new connections that are refused. */
+const MOST_CPU_SHARE = 0.5;
+const HALF_FULL = 0.5;
+const NEARLY_FULL = 0.8;
 const HZ_SAMPLE_MS = 100;
 
 const log = getLogger("dataplane/gc");
@@ -39,7 +45,9 @@ export interface CollectLoad {
 export function intervalMs({ fill, runMs, flowIntervalMs }: CollectLoad): number {
   const wanted = Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, flowIntervalMs));
   const urgent = wanted * Math.min(1, Math.max(0.1, (1 - fill) * 2));
-  return Math.max(SHORTEST_INTERVAL_MS, urgent, runMs / CPU_SHARE);
+  const need = Math.min(1, Math.max(0, (fill - HALF_FULL) / (NEARLY_FULL - HALF_FULL)));
+  const share = CPU_SHARE + (MOST_CPU_SHARE - CPU_SHARE) * need;
+  return Math.max(SHORTEST_INTERVAL_MS, urgent, Math.min(LONGEST_PAUSE_MS, runMs / share));
 }
 
 /** Time to the next try after so many failures in a row. Pure. */

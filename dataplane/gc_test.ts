@@ -10,7 +10,10 @@ const CASES: [fill: number, runMs: number, flowIntervalMs: number, ms: number][]
   [0, 1, 1000, 1000],
   [0, 1, 100, 500],
   [0, 400, 5000, 8000],
-  [1, 400, 5000, 8000],
+  [0.5, 400, 5000, 8000],
+  [0.8, 2000, 5000, 4000],
+  [1, 400, 5000, 800],
+  [0, 4000, 5000, 10_000],
 ];
 
 for (const [fill, runMs, flowIntervalMs, ms] of CASES) {

@@ -124,6 +124,7 @@ static int connected(int type, const struct sockaddr_in *to)
 	int fd = open_socket(type);
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* of connect too */
 	check(connect(fd, (const struct sockaddr *)to, sizeof(*to)), "connect");
 	return fd;
 }
