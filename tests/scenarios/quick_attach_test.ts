@@ -1,30 +1,18 @@
 import assert from "node:assert/strict";
-import { countClsactFilters, queryTcx, tcxSupported } from "../../shared/ffi/bpf.ts";
-import { inNetns } from "../../shared/netns/mod.ts";
+import { tcxSupported } from "../../shared/ffi/bpf.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { hostIfName, type LabNode, type LabPod } from "../../shared/testing/node.ts";
 import { type SocketAddress, UdpSocket } from "../../shared/testing/sockets.ts";
 import { assertConsistent, holdings } from "./holdings.ts";
+import { AT_FIRST, hooksOf, IN_THE_END } from "./hooks.ts";
 import { scenario } from "./scenario.ts";
 
-const HOOKS = ["ingress", "egress"] as const;
 const PORT = 7000;
 /** Three fragments: a first fragment that meets the program twice overlaps itself and drops. */
 const DATAGRAM_BYTES = 4000;
 const BUFFER_BYTES = 64 << 20;
 
-/** What a pod's host interface has on its two hooks. */
-function hooks(node: LabNode, pod: LabPod) {
-  using links = node.netns.rtnetlink();
-  const { index } = links.linkGet(hostIfName(pod));
-  return inNetns(node.netns.path, () => ({
-    filters: HOOKS.map((direction) => countClsactFilters(index, direction)),
-    tcx: HOOKS.map((direction) => queryTcx(index, direction).length),
-  }));
-}
-
-const AT_FIRST = { filters: [1, 1], tcx: [0, 0] };
-const IN_THE_END = { filters: [0, 0], tcx: [1, 1] };
+const hooks = (node: LabNode, pod: LabPod) => hooksOf(node, hostIfName(pod));
 
 /** Sends datagrams through both hooks of a pod, to the outside and from there. */
 class BothWays implements Disposable {
