@@ -327,7 +327,7 @@ export type TraceVerdict = Message<"novanet.ext.v1.TraceVerdict"> & {
   ifindex: number;
 
   /**
-   * True when a connection that is there already vouches for it.
+   * True when it belongs to a connection that is there already; it drops all the same when policy no longer allows that.
    *
    * @generated from field: bool established = 8;
    */
