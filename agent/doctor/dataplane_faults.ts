@@ -1,3 +1,4 @@
+import { configText } from "../../shared/doctor/config_text.ts";
 import type { Fault } from "../../shared/doctor/fault.ts";
 import { policyDecisionText, policyKeyText } from "../../shared/doctor/policy_text.ts";
 import type {
@@ -182,8 +183,8 @@ function configFaults({ enforcer, link }: DoctorSources, { inspection }: Datapla
     .map(([key, value]) => ({
       kind: "configuration",
       object: ConfigKey[Number(key)] ?? key,
-      expected: String(value),
-      found: String(inspection.config[Number(key)] ?? "not set"),
+      expected: configText(Number(key), value),
+      found: configText(Number(key), inspection.config[Number(key)]),
       remedy: "--fix tells the dataplane",
       repair,
     }));

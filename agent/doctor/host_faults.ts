@@ -87,7 +87,12 @@ function linkFaults(pod: Attachment, link: Link, repair: Repair): Fault[] {
       remedy: "delete the pod, so that it is made anew",
     }];
   }
-  return link.up ? [] : [{ ...fault, expected: "up", found: "down", remedy: REPAIR_POD, repair }];
+  const compare = (expected: string, found: string) =>
+    expected === found ? [] : [{ ...fault, expected, found, remedy: REPAIR_POD, repair }];
+  return [
+    ...compare("up", link.up ? "up" : "down"),
+    ...compare(`MTU ${pod.mtu}`, `MTU ${link.mtu}`),
+  ];
 }
 
 function routeFaults(

@@ -55,14 +55,12 @@ function endFaults(
 ): Fault[] {
   // The host's end is looked at with all the others.
   if (network.hostLink(pod) === undefined) return [];
-  return network.podEndFaults(pod).map(({ expected, found }) => ({
-    kind: "pod interface",
-    object: podText(pod),
-    expected,
-    found,
-    remedy: "--fix sets it up as it was made",
-    repair,
-  }));
+  return network.podEndFaults(pod).map(({ expected, found, warning }) => {
+    const fault = { kind: "pod interface", object: podText(pod), expected, found };
+    return warning
+      ? { ...fault, remedy: "remove it in the pod: what is sent from it is dropped", warning }
+      : { ...fault, remedy: "--fix sets it up as it was made", repair };
+  });
 }
 
 function settingFaults(

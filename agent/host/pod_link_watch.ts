@@ -29,7 +29,7 @@ export class PodLinkWatch implements AsyncDisposable {
   get warnings(): string[] {
     return this.#ready().filter(({ hostIfindex }) => this.#gone.has(hostIfindex)).map((pod) =>
       `interface ${pod.hostIfName} of pod ${pod.podNamespace}/${pod.podName} is gone: ` +
-      "the pod has no network until it is added again"
+      "the pod has no network until novanetctl doctor --fix makes it anew"
     );
   }
 

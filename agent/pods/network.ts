@@ -141,7 +141,13 @@ export class PodNetwork implements AsyncDisposable {
   repair(pod: Attachment): void {
     using netns = openNetns(pod.netns);
     using inside = RtnetlinkSocket.openIn(netns);
-    configurePodEnd(inside, inside.linkGet(pod.ifName).index, pod);
+    const end = inside.linkGet(pod.ifName);
+    // Another MAC takes the neighbours with it, which come after.
+    if (end.mac?.equals(pod.mac) !== true) inside.linkSet(end.index, { mac: pod.mac });
+    if (end.mtu !== pod.mtu) inside.linkSet(end.index, { mtu: pod.mtu });
+    configurePodEnd(inside, end.index, pod);
+    const host = this.#host.linkGet(pod.hostIfindex);
+    if (host.mtu !== pod.mtu) this.#host.linkSet(host.index, { mtu: pod.mtu });
     this.#setHostSysctls(pod);
     this.activate(pod);
   }
@@ -204,12 +210,16 @@ export class PodNetwork implements AsyncDisposable {
     const faults: string[] = [];
     if (host.index !== pod.hostIfindex) faults.push(`host interface ${host.name} is another one`);
     if (!host.up) faults.push(`host interface ${host.name} is down`);
+    if (host.mtu !== pod.mtu) {
+      faults.push(`host interface ${host.name} has MTU ${host.mtu}, not ${pod.mtu}`);
+    }
     if (!this.#hasHostRoute(pod)) faults.push(`the host has no route to ${pod.ip}`);
     const neighbour = this.#host.neighList(host.index).find(({ ip }) => ip.equals(pod.ip));
     if (neighbour?.permanent !== true || neighbour.mac?.equals(pod.mac) !== true) {
       faults.push(`the host has no permanent neighbour ${pod.ip}`);
     }
-    return [...faults, ...this.podEndFaults(pod).map(({ text }) => text)];
+    const inPod = this.podEndFaults(pod).filter(({ warning }) => warning !== true);
+    return [...faults, ...inPod.map(({ text }) => text)];
   }
 
   /**
@@ -288,6 +298,8 @@ export interface InterfaceFault {
   readonly found: string;
   /** All of it in one sentence. */
   readonly text: string;
+  /** The pod may have done it itself, and may need it. */
+  readonly warning?: boolean;
 }
 
 function podEndFaults(pod: Attachment, hostIndex: number): InterfaceFault[] {
@@ -312,7 +324,8 @@ function podEndFaults(pod: Attachment, hostIndex: number): InterfaceFault[] {
   const routes = inside.routeList();
   const has = (cidr: Cidr) => routes.some(({ destination }) => destination.equals(cidr));
   const neighbour = inside.neighList(link.index).find(({ ip }) => ip.equals(gateway));
-  const hasAddress = inside.addrList(link.index).some(({ host }) => host.equals(ip));
+  const addresses = inside.addrList(link.index);
+  const hasAddress = addresses.some(({ host }) => host.equals(ip));
   const other = `${ifName} is not the other end of ${pod.hostIfName}`;
   fault(link.linkIndex !== hostIndex, `the other end of ${pod.hostIfName}`, "another pair", other);
   fault(!link.up, "up", "down", `${ifName} is down`);
@@ -329,7 +342,17 @@ function podEndFaults(pod: Attachment, hostIndex: number): InterfaceFault[] {
     neighbour === undefined ? "no neighbour" : `MAC ${neighbour.mac ?? "unknown"}`,
     `the pod's gateway is no permanent neighbour with MAC ${gatewayMac}`,
   );
-  return faults;
+  const more = addresses.filter(({ host }) => !host.equals(ip));
+  return [...faults, ...more.map(({ host, cidr }) => tooMuch(pod, `${host}/${cidr.prefixLen}`))];
+}
+
+function tooMuch({ ifName, ip }: Attachment, address: string): InterfaceFault {
+  return {
+    expected: `no address but ${ip}`,
+    found: `address ${address}`,
+    text: `${ifName} has address ${address} too`,
+    warning: true,
+  };
 }
 
 function readIfThere(netns: Netns, name: string): string | undefined {

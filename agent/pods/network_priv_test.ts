@@ -135,6 +135,9 @@ const DAMAGE: [what: string, damage: string[], inPod: boolean, fault: RegExp][] 
   ["gateway route", ["ip", "link", "set", "eth0", "down"], true, /eth0 is down/],
   ["pod neighbour", ["ip", "neigh", "flush", "nud", "permanent", "dev", "eth0"], true, /neighbour/],
   ["host route", ["ip", "route", "flush", "10.244.0.2/32"], false, /no route to 10.244.0.2/],
+  ["MAC", ["ip", "link", "set", "eth0", "address", "02:11:22:33:44:55"], true, /has MAC 02:11:22/],
+  ["MTU", ["ip", "link", "set", "eth0", "mtu", "1300"], true, /eth0 has MTU 1300, not 1450/],
+  ["host's MTU", ["ip", "link", "set", "nv01234567892", "mtu", "1300"], false, /892 has MTU 1300/],
   ["host end", ["ip", "link", "set", "nv01234567892", "down"], false, /nv01234567892 is down/],
 ];
 for (const [what, damage, inPod, fault] of DAMAGE) {

@@ -1,10 +1,14 @@
 /** Do the programs read the configuration that this dataplane was given? */
 
+import { configText } from "../../shared/doctor/config_text.ts";
 import type { Fault } from "../../shared/doctor/fault.ts";
+import type { DatapathState } from "../../shared/gen/abi.ts";
 import { ConfigKey } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { Ipv4 } from "../../shared/net/mod.ts";
 import type { DatapathStateMap } from "../maps/datapath_state.ts";
 import type { ConfigStore } from "./config_store.ts";
 
+const ADDRESSES: ReadonlySet<string> = new Set(["podCidrIp", "podCidrMask"]);
 const REMEDY = "--fix writes it anew";
 
 /** Elements of CONFIG and members of DATAPATH_STATE that are others than they should be. @throws SysError */
@@ -20,8 +24,8 @@ function configFaults(config: ConfigStore): Fault[] {
     .map((key) => ({
       kind: "configuration map",
       object: `CONFIG ${ConfigKey[key] ?? key}`,
-      expected: String(config.values.get(key) ?? "not set"),
-      found: String(stored.get(key) ?? "not set"),
+      expected: configText(key, config.values.get(key)),
+      found: configText(key, stored.get(key)),
       remedy: REMEDY,
       repair,
     }));
@@ -31,9 +35,15 @@ function memberFaults(state: DatapathStateMap): Fault[] {
   const [wanted, stored] = [Object.entries(state.value), Object.entries(state.read())];
   const repair = () => state.write({});
   return wanted.flatMap(([member, value], index) => {
-    const [expected, found] = [JSON.stringify(value), JSON.stringify(stored[index]?.[1])];
+    const expected = memberText(member, value);
+    const found = memberText(member, stored[index]?.[1]);
     if (expected === found) return [];
     const object = `DATAPATH_STATE ${member}`;
     return [{ kind: "state map", object, expected, found, remedy: REMEDY, repair }];
   });
+}
+
+function memberText(member: string, value: DatapathState[keyof DatapathState] | undefined): string {
+  const isAddress = typeof value === "number" && ADDRESSES.has(member);
+  return isAddress ? `${Ipv4.fromU32(value)}` : JSON.stringify(value);
 }

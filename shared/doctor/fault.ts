@@ -29,6 +29,8 @@ export interface Finding extends Omit<Fault, "repair" | "warning"> {
   readonly repairError: string;
 }
 
+const NO_USE = "nothing changed; the daemon's log may say why";
+
 /** Looks once. */
 export type Look = () => Fault[] | Promise<Fault[]>;
 
@@ -54,6 +56,7 @@ export async function inspect(
   if (!repair) return bounded(findings.values());
   for (let round = 0; round < MOST_ROUNDS && faults.some((fault) => fault.repair); round++) {
     const errors = await repairAll(faults);
+    const tried = new Set(faults.filter((fault) => fault.repair !== undefined).map(keyOf));
     faults = await lookTwice(look, pauseMs);
     const left = new Set(faults.map(keyOf));
     for (const fault of faults) {
@@ -64,7 +67,7 @@ export async function inspect(
       findings.set(key, {
         ...finding,
         repaired,
-        repairError: repaired ? "" : errors.get(key) ?? "",
+        repairError: repaired ? "" : errors.get(key) ?? (tried.has(key) ? NO_USE : ""),
       });
     }
   }

@@ -53,6 +53,15 @@ Deno.test("a repair that fails is told, and what it brings to light is repaired 
   assert.equal(below?.object, "below");
 });
 
+Deno.test("a repair that mends nothing is told", async () => {
+  const findings = await inspect(() => [fault("as before", () => {})], {
+    repair: true,
+    pauseMs: 0,
+  });
+  const [left] = findings;
+  assert.deepEqual([left?.repaired, left?.repairError.split(";")[0]], [false, "nothing changed"]);
+});
+
 Deno.test("of one kind a hundred are told and the rest is counted", async () => {
   const look = () => Array.from({ length: 250 }, (_, index) => fault(String(index)));
   const findings = await inspect(look, { repair: false, pauseMs: 0 });

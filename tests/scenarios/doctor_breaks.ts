@@ -492,6 +492,18 @@ export const BREAKS: readonly (readonly Break[])[] = [
       finds: () => ({ kind: "configuration map", object: "CONFIG POD_CIDR_PL", found: /^3$/ }),
     },
     {
+      name: "a changed address in CONFIG",
+      doIt: (bench) =>
+        withMap(bench, "CONFIG", (map) => {
+          map.update(u32(ConfigKey.NODE_IP), new Uint8Array([1, 2, 3, 4, 0, 0, 0, 0]));
+        }),
+      finds: () => ({
+        kind: "configuration map",
+        object: "CONFIG NODE_IP",
+        found: /^4\.3\.2\.1$/,
+      }),
+    },
+    {
       name: "a changed member of DATAPATH_STATE",
       doIt: (bench) =>
         changeFirst(bench, "DATAPATH_STATE", (value) => {

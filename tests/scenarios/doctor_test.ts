@@ -3,6 +3,7 @@ import { tryCommand } from "../../shared/testing/command.ts";
 import type { LabNode } from "../../shared/testing/node.ts";
 import { ping } from "../../shared/testing/sockets.ts";
 import { BREAKS, type Wanted } from "./doctor_breaks.ts";
+import { POD_BREAKS } from "./doctor_pod_breaks.ts";
 import { scenario } from "./scenario.ts";
 
 const POLICY = `
@@ -53,7 +54,7 @@ scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
     assert.match(facts["novanet-dataplane"] ?? "", /layout [1-9]/);
   });
 
-  for (const breaks of BREAKS) {
+  for (const breaks of [...BREAKS, POD_BREAKS]) {
     await step(`${breaks.map(({ name }) => name).join(", ")}: broken`, async () => {
       for (const { doIt } of breaks) await doIt(bench);
     });
@@ -102,6 +103,14 @@ scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
     await ip("link", "delete", "nvdeadbeef001");
     await ip("route", "delete", `${address}/32`);
     await ip("neighbour", "delete", other, "dev", "uplink");
+  });
+
+  await step("an address that a pod has beside its own is a warning", async () => {
+    await web.netns.run(["ip", "address", "add", "10.244.0.44/32", "dev", "eth0"]);
+    const { code, warned, stdout } = await doctor(node, "--fix");
+    const about = warned.filter(({ found }) => found === "address 10.244.0.44/32");
+    assert.deepEqual([code, about.map(({ object }) => object)], [0, ["pod shop/web eth0"]], stdout);
+    await web.netns.run(["ip", "address", "delete", "10.244.0.44/32", "dev", "eth0"]);
   });
 
   const isRoute = ({ kind, object }: Found) => kind === "route" && object === `${web.ip}/32`;
