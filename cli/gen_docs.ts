@@ -35,7 +35,7 @@ The columns of \`flows\` and \`drops\`:
 | column | meaning |
 |---|---|
 | TIMESTAMP | time of the event, UTC |
-| SRC_IP, DST_IP | addresses |
+| SRC_IP, DST_IP | addresses, \`-\` for a frame that is not IPv4 |
 | SRC_ID, DST_ID | identities, as \`novanetctl identity\` lists them; 0 is none |
 | PROTO, PORT | protocol and port of the destination, \`-\` without ports |
 | VERDICT | ALLOW, DENY, or AUDIT: it passed, and a policy in audit mode would have dropped it |
@@ -46,7 +46,7 @@ The columns of \`flows\` and \`drops\`:
 | DIRECTION | EGRESS where a pod sent it, INGRESS where a pod was to receive it |
 | REPLY | yes for packets that answer the one that opened the connection |
 | DECIDED_BY | \`-o wide\`: whose rule decided, the source's EGRESS or the destination's INGRESS |
-| RULE | the rule that decided: \`NAMESPACE/POLICY:ingress[i]\`, \`NAMESPACE/POLICY:ingress[default-deny]\`, \`NAMESPACE/POLICY:ingress[audit]\`, \`default-deny\`, \`default-allow\`, \`node\` |
+| RULE | the rule that decided: \`NAMESPACE/POLICY:ingress[i]\`, \`NAMESPACE/POLICY:ingress[default-deny]\`, \`NAMESPACE/POLICY:ingress[audit]\`, \`default-deny\`, \`default-allow\`, \`node\`; in flows without DROP_REASON, the reason of a drop that no rule made |
 `;
 
 const COMPLETION = `## Completion

@@ -1,4 +1,9 @@
-import { type FlowEvent, FlowEventSchema } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import {
+  DropReason,
+  type FlowEvent,
+  FlowEventSchema,
+  FlowEventType,
+} from "../../shared/gen/novanet/v1/novanet_pb.ts";
 import { hasPorts } from "../../shared/net/ip_protocol.ts";
 import { Ipv4 } from "../../shared/net/ipv4.ts";
 import { RpcCode, RpcError } from "../../shared/rpc/errors.ts";
@@ -32,11 +37,11 @@ const TIME: Column<FlowEvent> = {
 /** The columns of wire/novanet.md section 8. */
 const COMMON: readonly Column<FlowEvent>[] = [
   TIME,
-  { header: "SRC_IP", text: (event) => labels.addressLabel(event.srcIp), width: 10 },
-  { header: "DST_IP", text: (event) => labels.addressLabel(event.dstIp), width: 10 },
-  { header: "SRC_ID", text: (event) => String(event.srcIdentity), width: 8 },
-  { header: "DST_ID", text: (event) => String(event.dstIdentity), width: 8 },
-  { header: "PROTO", text: (event) => labels.protocolLabel(event.protocol) },
+  { header: "SRC_IP", text: (event) => addressText(event, event.srcIp), width: 10 },
+  { header: "DST_IP", text: (event) => addressText(event, event.dstIp), width: 10 },
+  { header: "SRC_ID", text: (event) => identityText(event, event.srcIdentity), width: 8 },
+  { header: "DST_ID", text: (event) => identityText(event, event.dstIdentity), width: 8 },
+  { header: "PROTO", text: protocolText },
   { header: "PORT", text: (event) => portText(event, event.dstPort), width: 5 },
   {
     header: "VERDICT",
@@ -53,7 +58,7 @@ const DROP_REASON: Column<FlowEvent> = {
   color: () => "red",
 };
 
-/** Ours. RULE is last: it is long. */
+/** Ours. RULE follows, as the last: it is long. */
 const OWN: readonly Column<FlowEvent>[] = [
   { header: "SRC_PORT", text: (event) => portText(event, event.srcPort), wide: true },
   { header: "PACKETS", text: (event) => String(event.packets), wide: true },
@@ -85,13 +90,18 @@ const OWN: readonly Column<FlowEvent>[] = [
     text: (event) => labels.directionLabel(event.ruleDirection),
     wide: true,
   },
-  { header: "RULE", text: (event) => labels.orDash(event.rule) },
 ];
 
-/** How events are printed. @param drops with the reason, after the columns of flows. */
-export function flowView(drops: boolean): View<FlowEvent> {
-  return {
-    columns: [...COMMON, { ...DROP_REASON, ...(drops ? {} : { wide: true as const }) }, ...OWN],
+/** How events are printed: with the reason of a drop after the columns of flows, or in the place of its rule. */
+export function flowView({ command, output }: Pick<FlowOptions, "command" | "output">) {
+  const hasReason = command === "drops" || output === "wide";
+  const rule: Column<FlowEvent> = {
+    header: "RULE",
+    text: ({ rule, dropReason }) =>
+      rule === "" && !hasReason ? labels.dropReasonLabel(dropReason) : labels.orDash(rule),
+  };
+  const view: View<FlowEvent> = {
+    columns: [...COMMON, ...(hasReason ? [DROP_REASON] : []), ...OWN, rule],
     json: (event) => ({
       time: rfc3339(event.wallTimeUnixNs),
       ...messageJson(FlowEventSchema, event),
@@ -100,6 +110,7 @@ export function flowView(drops: boolean): View<FlowEvent> {
       protocol_name: labels.protocolLabel(event.protocol),
     }),
   };
+  return view;
 }
 
 /**
@@ -108,7 +119,7 @@ export function flowView(drops: boolean): View<FlowEvent> {
  * @throws {CliError}
  */
 export async function flows(options: FlowOptions, io: Io): Promise<void> {
-  const printer = new Printer(io, options, flowView(options.command === "drops"));
+  const printer = new Printer(io, options, flowView(options));
   const signal = io.interrupted();
   const daemon = agentDaemon(options);
   const progress = { left: options.limit ?? Infinity };
@@ -212,6 +223,24 @@ function isPod(
 /** No alternatives let everything pass. */
 function isIn<T>(alternatives: readonly T[], value: T): boolean {
   return alternatives.length === 0 || alternatives.includes(value);
+}
+
+/** Whether a drop is of a packet that is not IPv4, or not even that: of such only the frame is known. */
+function isNoIpv4({ eventType, srcIp, dstIp, protocol }: FlowEvent): boolean {
+  return eventType === FlowEventType.DROP && srcIp === 0 && dstIp === 0 && protocol === 0;
+}
+
+function addressText(event: FlowEvent, ip: number): string {
+  return isNoIpv4(event) ? "-" : labels.addressLabel(ip);
+}
+
+function identityText(event: FlowEvent, identity: number): string {
+  return identity === 0 && isNoIpv4(event) ? "-" : String(identity);
+}
+
+function protocolText(event: FlowEvent): string {
+  if (!isNoIpv4(event)) return labels.protocolLabel(event.protocol);
+  return event.dropReason === DropReason.IPV6 ? "IPv6" : "-";
 }
 
 function portText(event: FlowEvent, port: number): string {

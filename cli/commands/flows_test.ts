@@ -94,6 +94,37 @@ Deno.test("flows in a pipe: columns by tabs, whole times", KEEPS_SHIM, async () 
   assert.equal(exitCode, 0);
 });
 
+Deno.test(
+  "flows show the reason of a drop that no rule made, in the rule's place",
+  KEEPS_SHIM,
+  async () => {
+    const noRoute = dropEvent({ dropReason: DropReason.NO_ROUTE, rule: "" });
+    const last = async (event: typeof noRoute, ...args: string[]) => {
+      const { stdout } = await ctl(streaming([event]), ["flows", "--limit", "1", ...args]);
+      return stdout.trimEnd().split("\n").at(-1)?.split("\t").at(-1);
+    };
+    assert.equal(await last(noRoute), "NO_ROUTE");
+    assert.equal(await last(noRoute, "-o", "wide"), "-", "it has a column of its own there");
+    assert.equal(await last(dropEvent()), "shop/web:ingress[default-deny]");
+    assert.equal(await last(flowEvent({ rule: "" })), "-");
+  },
+);
+
+Deno.test("a frame that is not IPv4 has no addresses, protocol and port", KEEPS_SHIM, async () => {
+  const frame = { srcIp: 0, dstIp: 0, srcPort: 0, dstPort: 0, protocol: 0, rule: "" };
+  const row = async (more: Parameters<typeof dropEvent>[0]) => {
+    const events = [dropEvent({ ...frame, ...more })];
+    const { stdout } = await ctl(streaming(events), ["flows", "--limit", "1"]);
+    return stdout.trimEnd().split("\n").at(-1)?.split("\t").slice(1, 8);
+  };
+  const ipv6 = { dropReason: DropReason.IPV6, srcIdentity: 0 };
+  assert.deepEqual(await row(ipv6), ["-", "-", "-", "301", "IPv6", "-", "DENY"]);
+  const ethertype = { dropReason: DropReason.UNSUPPORTED_ETHERTYPE, dstIdentity: 0 };
+  assert.deepEqual(await row(ethertype), ["-", "-", "300", "-", "-", "-", "DENY"]);
+  const dhcp = { protocol: 17, dstIp: 0xffff_ffff };
+  assert.deepEqual((await row(dhcp))?.slice(0, 2), ["0.0.0.0", "255.255.255.255"]);
+});
+
 Deno.test("drops name reason and rule, default deny included", KEEPS_SHIM, async () => {
   const seen: StreamAgentFlowsRequest[] = [];
   const events = [
