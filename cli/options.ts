@@ -4,18 +4,17 @@ import { lineBreak, type Message, message, text } from "@optique/core/message";
 import { map, multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { InferValue, Mode, Parser } from "@optique/core/parser";
 import { argument, command, constant, flag, option } from "@optique/core/primitives";
-import { choice, integer, string } from "@optique/core/valueparser";
+import { choice, string } from "@optique/core/valueparser";
 import { versionLine } from "../shared/version.ts";
 import { EXIT_CODE_MEANINGS, ExitCode } from "./exit_codes.ts";
 import { FORMATS } from "./output.ts";
-import { address, namespaceName, podRef, protocol, traceEnd } from "./values.ts";
+import { address, namespaceName, podRef, protocol, traceEnd, wholeNumber } from "./values.ts";
 
 /** The program's name. */
 export const PROGRAM = "novanetctl";
 
 const path = (metavar: "PATH" | "FILE") => string({ metavar });
-const count = (metavar: "N" | "BYTES" | "SECONDS", min: number, max: number) =>
-  integer({ metavar, min, max });
+const port = wholeNumber("PORT", 1, 65535);
 
 const globals = object("Options of every command", {
   agentSocket: withDefault(
@@ -46,7 +45,7 @@ const globals = object("Options of every command", {
     false,
   ),
   interval: withDefault(
-    option("--interval", count("SECONDS", 1, 3600), {
+    option("--interval", wholeNumber("SECONDS", 1, 3600), {
       description: message`With --watch: time between two looks.`,
     }),
     2,
@@ -72,7 +71,7 @@ const VERDICTS = ["allow", "deny", "audit"] as const;
 /** Filters of flows and drops. Values of one filter are alternatives; all filters must hold. */
 const filters = object("Filters", {
   identity: withDefault(
-    option("--identity", integer({ metavar: "ID", min: 0, max: 2 ** 32 - 1 }), {
+    option("--identity", wholeNumber("ID", 0, 2 ** 32 - 1), {
       description: message`Only with this identity at either end; 0 is all. The agent filters.`,
     }),
     0,
@@ -90,13 +89,13 @@ const filters = object("Filters", {
     }),
   ),
   ports: multiple(
-    option("--port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+    option("--port", port, {
       description: message`Only with this port at either end; repeatable.`,
     }),
   ),
   protocols: multiple(
-    option("--protocol", protocol(), {
-      description: message`Only this protocol, by name or number; repeatable.`,
+    option("--protocol", protocol(0), {
+      description: message`Only this protocol: tcp, udp, sctp, icmp or 0 to 255; repeatable.`,
     }),
   ),
   verdict: optional(
@@ -105,7 +104,7 @@ const filters = object("Filters", {
     }),
   ),
   limit: optional(
-    option("--limit", "--count", count("N", 1, Number.MAX_SAFE_INTEGER), {
+    option("--limit", "--count", wholeNumber("N", 1, Number.MAX_SAFE_INTEGER), {
       description: message`End after so many events that pass the filters.`,
     }),
   ),
@@ -121,14 +120,26 @@ const pod = {
   ),
 };
 
+/** A pod, also by its address. */
+const podOrAddress = {
+  ...pod,
+  pod: argument(podRef(), {
+    description: message`The pod, as NAME or NAMESPACE/NAME, or its IPv4 address.`,
+  }),
+};
+
 /** Commands below `policy`. */
 const policies = {
   explain: define("explain", "Tell which rules are in force for a pod", {
     what:
       `Tells the policies that isolate a pod, in both directions, and their rules with the peers and ports that they have now, each with 
 the file and line where it is written; what happens to traffic that no rule allows; and which policies are in audit mode.`,
-    examples: ["novanetctl policy explain shop/web-0", "novanetctl policy explain web-0 --json"],
-  }, object({ command: constant("policy explain"), ...pod })),
+    examples: [
+      "novanetctl policy explain shop/web-0",
+      "novanetctl policy explain 10.244.0.2",
+      "novanetctl policy explain web-0 --json",
+    ],
+  }, object({ command: constant("policy explain"), ...podOrAddress })),
   suggest: define("suggest", "Write the policy that allows the flows that a pod had", {
     what:
       `Prints the NetworkPolicy that allows exactly the flows that were seen of a pod and of the pods with its labels, in both directions. 
@@ -138,7 +149,7 @@ before you use the policy, and try it in audit mode first.`,
       "novanetctl policy suggest shop/web-0 > web.yaml",
       "novanetctl policy suggest shop/web-0 -o json | jq .spec",
     ],
-  }, object({ command: constant("policy suggest"), ...pod })),
+  }, object({ command: constant("policy suggest"), ...podOrAddress })),
 };
 
 const looks = {
@@ -231,13 +242,13 @@ not show on the host's interfaces, so tcpdump there misses them.`,
         }),
       ),
       snaplen: withDefault(
-        option("--snaplen", count("BYTES", 64, 65535), {
+        option("--snaplen", wholeNumber("BYTES", 64, 65535), {
           description: message`Bytes to keep of each packet.`,
         }),
         65535,
       ),
       limit: optional(
-        option("--limit", "--count", count("N", 1, Number.MAX_SAFE_INTEGER), {
+        option("--limit", "--count", wholeNumber("N", 1, Number.MAX_SAFE_INTEGER), {
           description: message`End after so many packets.`,
         }),
       ),
@@ -325,18 +336,19 @@ an exit code: it is 0 when the question could be answered.`,
       }),
       to: option("--to", traceEnd(), { description: message`Who receives, likewise.` }),
       port: optional(
-        option("--port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+        option("--port", port, {
           description: message`Port of the receiver; tcp, udp and sctp need it.`,
         }),
       ),
       protocol: withDefault(
-        option("--protocol", protocol(), {
-          description: message`Protocol, by name or number; icmp is an echo request.`,
+        option("--protocol", protocol(1), {
+          description:
+            message`Protocol: tcp, udp, sctp, icmp or 1 to 255; icmp is an echo request.`,
         }),
         6,
       ),
       sourcePort: optional(
-        option("--source-port", integer({ metavar: "PORT", min: 1, max: 65535 }), {
+        option("--source-port", port, {
           description: message`Port of the sender, or the identifier of an echo request.`,
         }),
       ),
@@ -358,13 +370,18 @@ const others = {
     "Show help",
     {
       what: `Shows what --help shows, of the program or of one command.`,
-      examples: ["novanetctl help", "novanetctl help flows"],
+      examples: ["novanetctl help", "novanetctl help flows", "novanetctl help policy explain"],
     },
     object({
       command: constant("help"),
       topic: optional(
         argument(choice(TOPICS, { metavar: "COMMAND" }), {
           description: message`The command; the whole program when not given.`,
+        }),
+      ),
+      nested: optional(
+        argument(choice(Object.keys(policies), { metavar: "COMMAND" }), {
+          description: message`The command below policy.`,
         }),
       ),
     }),
@@ -438,17 +455,50 @@ export function parseArgs(
   args: readonly string[],
   columns?: number,
 ): { readonly options: Options } | { readonly finished: Finished } {
-  const parsed = parse(args.length === 0 ? ["--help"] : args, columns);
+  const parsed = parse(hasCommand(args) ? args : ["--help"], columns);
   if ("finished" in parsed) return parsed;
   const { options } = parsed;
   switch (options.command) {
     case "help":
-      return parseArgs(options.topic === undefined ? [] : [options.topic, "--help"], columns);
+      return help(options.topic, options.nested, columns);
     case "completion":
       return parseArgs(["--completion", options.shell], columns);
     default:
       return { options };
   }
+}
+
+/** Whether there is more than options of every command. */
+function hasCommand(args: readonly string[]): boolean {
+  if (args[0] !== undefined && !args[0].startsWith("-")) return true;
+  const parsed = parse([...args, "help"], undefined);
+  const { command, topic } = "options" in parsed && parsed.options.command === "help"
+    ? parsed.options
+    : { command: undefined, topic: undefined };
+  return command === undefined || topic !== undefined;
+}
+
+function help(
+  topic: string | undefined,
+  nested: string | undefined,
+  columns: number | undefined,
+): ReturnType<typeof parseArgs> {
+  if (topic === undefined) return parseArgs(["--help"], columns);
+  if (nested === undefined) return parseArgs([topic, "--help"], columns);
+  if (topic === "policy") return parseArgs([topic, nested, "--help"], columns);
+  const stderr = `Error: ${topic} has no command ${nested}.\n${advice([topic])}`;
+  return { finished: { exitCode: ExitCode.USAGE, stdout: "", stderr } };
+}
+
+/** Where to read on after an error. */
+function advice(args: readonly string[]): string {
+  const at = args.findIndex((word) => (COMMAND_NAMES as readonly string[]).includes(word));
+  const [name, next] = at < 0 ? [] : args.slice(at);
+  if (name === undefined) return `See ${PROGRAM} --help.\n`;
+  if (name !== "policy" || next === undefined) return `See ${PROGRAM} ${name} --help.\n`;
+  if (next in policies) return `See ${PROGRAM} ${name} ${next} --help.\n`;
+  return `${PROGRAM} policy alone lists; policy explain POD and policy suggest POD are about a pod. ` +
+    `See ${PROGRAM} policy --help.\n`;
 }
 
 function parse(
@@ -488,7 +538,7 @@ function parse(
       stdout: (printed) => stdout += `${printed}\n`,
       stderr: (printed) => stderr += `${printed}\n`,
       onError: () => {
-        stderr += `See ${PROGRAM} --help.\n`;
+        stderr += advice(args);
         return finish(ExitCode.USAGE);
       },
     },

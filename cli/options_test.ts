@@ -73,6 +73,26 @@ const WRONG: readonly { args: string; says: RegExp }[] = [
   { args: "policy explain", says: /POD/ },
   { args: "policy suggest a/b/c", says: /NAMESPACE\/NAME/ },
   { args: "policy nonsense", says: /"nonsense"/ },
+  { args: "policy list", says: /policy alone lists; policy explain POD/ },
+  ...["0", "65536", "-1", "1.5", "0x50", "http", "99999999999999999999"].map((port) => ({
+    args: `trace --from web --to api --port ${port}`,
+    says: new RegExp(
+      `^Error: .--port.: Cannot parse "${port}": expected a whole number from 1 to 65535 See`,
+    ),
+  })),
+  {
+    args: "flows --limit 99999999999999999999",
+    says: /--limit.*: expected a whole number from 1 to 9007199254740991 See/,
+  },
+  {
+    args: "trace --from 10.244.0.0/24 --to web --port 80",
+    says: /--from.*"10\.244\.0\.0\/24": a CIDR is no end/,
+  },
+  {
+    args: "trace --from a --to b --protocol 0",
+    says: /tcp, udp, sctp, icmp or a number from 1 to 255/,
+  },
+  { args: "flows --protocol 256", says: /tcp, udp, sctp, icmp or a number from 0 to 255/ },
   { args: "status --json -o yaml", says: /-o|--json/ },
   { args: "capture", says: /POD/ },
   { args: "completion", says: /SHELL/ },
@@ -82,6 +102,15 @@ const WRONG: readonly { args: string; says: RegExp }[] = [
   { args: "capture web-0 --snaplen 10", says: /--snaplen/ },
 ];
 
+/** The command, with the one below it, and a space. */
+function commandOf(args: string): string {
+  const [name = "", nested = ""] = args.split(" ");
+  if (!(COMMAND_NAMES as readonly string[]).includes(name)) return "";
+  return NESTED_COMMANDS.some((words) => words.join() === [name, nested].join())
+    ? `${name} ${nested} `
+    : `${name} `;
+}
+
 for (const { args, says } of WRONG) {
   Deno.test(`wrong: novanetctl ${args}`, () => {
     const { exitCode, stdout, stderr } = finished(args);
@@ -89,7 +118,7 @@ for (const { args, says } of WRONG) {
     assert.equal(stdout, "");
     assert.match(stderr, /^Error: /);
     assert.match(stderr.replaceAll(/\s+/g, " "), says);
-    assert.match(stderr, /See novanetctl --help\.\n$/);
+    assert.match(stderr, new RegExp(`See novanetctl ${commandOf(args)}--help\\.\n$`));
   });
 }
 
@@ -101,7 +130,16 @@ for (const args of ["--version", "-V", "-o json --version"]) {
   });
 }
 
-for (const args of ["", "--help", "-h", "help", "--agent-socket /x help", "help -o json"]) {
+const HELPS = [
+  "",
+  "--help",
+  "-h",
+  "help",
+  "--agent-socket /x help",
+  "help -o json",
+  "--agent-socket /x",
+];
+for (const args of HELPS) {
   Deno.test(`help by "${args}" names each command and exit code`, () => {
     const { stdout, exitCode } = finished(args);
     for (const name of COMMAND_NAMES) {
@@ -131,11 +169,17 @@ for (const name of [...COMMAND_NAMES, ...NESTED_COMMANDS.map((words) => words.jo
   });
 }
 
-for (const name of COMMAND_NAMES) {
+for (const name of [...COMMAND_NAMES, ...NESTED_COMMANDS.map((words) => words.join(" "))]) {
   Deno.test(`help ${name} is ${name} --help`, () => {
     assert.deepEqual(finished(`help ${name}`), finished(`${name} --help`));
   });
 }
+
+Deno.test("help of a command below one that has none", () => {
+  const { stderr, exitCode } = finished("help flows explain");
+  const says = "Error: flows has no command explain.\nSee novanetctl flows --help.\n";
+  assert.deepEqual([stderr, exitCode], [says, 2]);
+});
 
 for (const shell of ["bash", "zsh", "fish"]) {
   Deno.test(`completion for ${shell}`, () => {

@@ -40,6 +40,9 @@ export function podRef(): ValueParser<"sync", PodRef> {
 export function traceEnd(): ValueParser<"sync", string> {
   return valueParser("POD|IP", "pod", String, (input) => {
     if (/^[0-9.]+$/.test(input)) return Ipv4.parse(input).toString();
+    if (/^[0-9.]+\/[0-9]+$/.test(input)) {
+      throw new Error(`Cannot parse ${JSON.stringify(input)}: a CIDR is no end, give one address`);
+    }
     const parts = input.split("/");
     if (parts.length <= 2 && parts.every((part) => NAME.test(part))) return input;
     const why = "expected NAME, NAMESPACE/NAME, an IPv4 address or node";
@@ -55,14 +58,28 @@ export function namespaceName(): ValueParser<"sync", string> {
   });
 }
 
-/** Parses the name of an IP protocol, or its number. */
-export function protocol(): ValueParser<"sync", number> {
+/** Parses the name of an IP protocol, or its number. @param min the least number */
+export function protocol(min: 0 | 1): ValueParser<"sync", number> {
   const format = (number: number) => ipProtocolName(number).toLowerCase();
   return valueParser("PROTOCOL", 6, format, (input) => {
     const number = ipProtocolNumber(input);
-    if (number !== undefined) return number;
-    const why = "expected tcp, udp, sctp, icmp or a number from 0 to 255";
+    if (number !== undefined && number >= min) return number;
+    const why = `expected tcp, udp, sctp, icmp or a number from ${min} to 255`;
     throw new Error(`Cannot parse protocol ${JSON.stringify(input)}: ${why}`);
+  });
+}
+
+/** Parses a whole number. */
+export function wholeNumber(
+  metavar: NonEmptyString,
+  min: number,
+  max: number,
+): ValueParser<"sync", number> {
+  return valueParser(metavar, min, String, (input) => {
+    const number = /^-?\d+$/.test(input) ? Number(input) : NaN;
+    if (number >= min && number <= max) return number;
+    const why = `expected a whole number from ${min} to ${max}`;
+    throw new Error(`Cannot parse ${JSON.stringify(input)}: ${why}`);
   });
 }
 

@@ -44,7 +44,6 @@ export async function trace(options: TraceOptions, io: Io): Promise<void> {
 function checkPacket({ protocol, port, sourcePort }: TraceOptions): void {
   const name = ipProtocolName(protocol);
   const wrong = (why: string) => new CliError(ExitCode.USAGE, why);
-  if (protocol === 0) throw wrong("--protocol 0: expected tcp, udp, sctp, icmp or 1 to 255");
   if (hasPorts(protocol)) {
     if (port === undefined) throw wrong(`--port: ${name} needs one, from 1 to 65535`);
     return;

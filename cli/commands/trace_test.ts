@@ -141,7 +141,7 @@ Deno.test("a terminal has the verdict in color", KEEPS_SHIM, async () => {
 
 const WRONG = [
   { args: ["--protocol", "icmp"], says: "--port 80: ICMP has no ports" },
-  { args: ["--protocol", "0"], says: "--protocol 0: expected tcp, udp, sctp, icmp or 1 to 255" },
+  { args: ["--protocol", "47"], says: "--port 80: GRE has no ports" },
 ] as const;
 
 for (const { args, says } of WRONG) {

@@ -113,6 +113,13 @@ scenario("policy explain, and audit in the listings", {}, async ({ node, step })
     assert.equal(code, 4);
     assert.match(stderr, /pod "shop\/nosuch": there is no such pod on this node/);
   });
+  await step("a pod by its address", async () => {
+    const { pod } = JSON.parse(await node.ctl("policy", "explain", "shop/web", "--json"));
+    assert.equal(await explain(node, pod.ip), await explain(node, "shop/web"));
+    const nobody = await tryCommand(node.ctlArgv("policy", "suggest", "192.0.2.1"));
+    assert.equal(nobody.code, 4);
+    assert.match(nobody.stderr, /there is no pod with the address 192\.0\.2\.1 on this node/);
+  });
   await step("flows and the policy listing mark what audit would deny", async () => {
     const web = await node.addPod("web", { namespace: "shop" });
     const outside = node.addresses.outside;
