@@ -1,3 +1,6 @@
+import { Counters } from "../../../dataplane/maps/counters.ts";
+import { BpfMap } from "../../../shared/ffi/bpf.ts";
+import { Layout, Statistic } from "../../../shared/gen/abi.ts";
 import { AgentControl, DropReason } from "../../../shared/gen/novanet/v1/novanet_pb.ts";
 import type { RunningCommand } from "../../../shared/testing/command.ts";
 import { NetnsLab } from "../../../shared/testing/lab.ts";
@@ -141,10 +144,19 @@ async function soak(
   note(`subscribers read ${seen} events and lost ${lost}`);
   const missed = await stopped.catchUp(readers.totals());
   note(`the stopped ones, reading again, are told of ${missed} that they lost`);
-  return [...judge(watch, note), ...missed > 0 ? [] : ["the stopped subscribers lost nothing"]];
+  return [
+    ...judge(watch, openedFlows(node), note),
+    ...missed > 0 ? [] : ["the stopped subscribers lost nothing"],
+  ];
 }
 
-function judge(watch: Watch, note: (text: string) => void): string[] {
+/** Flows that got an entry: one that is refused, and told, is none. */
+function openedFlows({ pinDir }: LabNode): number {
+  using map = BpfMap.openPinned(`${pinDir}/STATISTICS_v${Layout.LAYOUT_VERSION}`);
+  return Number(new Counters(map).read(Statistic.STATISTIC_CONNTRACK_CREATED));
+}
+
+function judge(watch: Watch, flows: number, note: (text: string) => void): string[] {
   const problems = [...watch.failures];
   const atMost = (what: string, value: number, most: number, unit: string) => {
     note(`${what}: ${value.toFixed(1)} ${unit}, at most ${most} ${unit}`);
@@ -168,6 +180,9 @@ function judge(watch: Watch, note: (text: string) => void): string[] {
   }
   atMost("packets there and back, p99", median(watch.packetP99Us), LIMITS.packetP99Us, "µs");
   const status = watch.last;
+  const refused = status?.dropCounters[DropReason.CONNTRACK_FULL] ?? 0n;
+  note(`${flows} flows opened, ${refused} packets refused by a full table`);
+  if (flows < LOAD.least) problems.push(`${flows} flows were opened, not ${LOAD.least}`);
   const denied = Number(status?.dropCounters[DropReason.POLICY_DENIED] ?? 0n);
   note(
     `${status?.flowEvents} events, ${status?.lostFlowEvents} lost in the ring; ${denied} packets denied; ${
