@@ -20,7 +20,7 @@ export interface ChildOptions {
 export async function runChild(target: FuzzTarget, options: ChildOptions): Promise<number> {
   using file = Deno.openSync(options.watched, { write: true });
   const startedMs = performance.now();
-  const { inputs, outcomes, fresh, findings } = await fuzz(target, {
+  const { inputs, outcomes, fresh, findings, summary } = await fuzz(target, {
     seed: options.seed,
     ms: options.seconds * 1000,
     onInput(input) {
@@ -34,6 +34,7 @@ export async function runChild(target: FuzzTarget, options: ChildOptions): Promi
     `${target.name}: ${inputs} inputs in ${seconds} s, ${outcomes} outcomes, ` +
       `${findings.length} findings (seed ${options.seed})`,
   );
+  if (summary !== "") console.log(`${target.name}: ${summary}`);
   for (const { input, error } of findings) {
     const text = error instanceof Error ? error.stack ?? error.message : String(error);
     console.log(`${keepInput(target.name, input, true)}:\n${text}`);

@@ -65,6 +65,7 @@ export class FuzzedDaemons implements AsyncDisposable {
 
   /** Fails when a daemon kept what it should have given back. @throws {EventuallyError} {Fault} */
   async checkLeaks(): Promise<void> {
+    must(this.#before.size > 0, "nothing was noted that daemons could be compared with");
     for (const [pid, before] of this.#before) {
       await eventually(() => {
         const now = sample(pid);

@@ -22,6 +22,8 @@ export interface FuzzReport {
   /** Mutated inputs whose outcome was new. */
   readonly fresh: readonly Uint8Array[];
   readonly findings: readonly Finding[];
+  /** What the subject says of the inputs; may be empty. */
+  readonly summary: string;
 }
 
 /** How to run. */
@@ -66,6 +68,7 @@ class Run {
     this.#pool.push(...known);
     const left = known.values();
     await this.#inJobs(() => this.#tryAll(left));
+    this.#subject.warm?.();
     const end = performance.now() + this.#options.ms;
     await this.#inJobs(() => this.#mutate(end));
     await this.#check();
@@ -74,6 +77,7 @@ class Run {
       outcomes: this.#outcomes.size,
       fresh: this.#fresh,
       findings: [...this.#findings.values()],
+      summary: this.#subject.summary?.() ?? "",
     };
   }
 

@@ -46,6 +46,22 @@ Deno.test("an input with a new outcome is mutated further", async () => {
   assert(fresh.some((input) => new TextDecoder().decode(input).split("<bad>").length > 4));
 });
 
+Deno.test("a target is told when its seeds were taken, and what it says is reported", async () => {
+  const heard: string[] = [];
+  const target: FuzzTarget = {
+    ...toy(() => ""),
+    open: () =>
+      Promise.resolve({
+        run: () => `${heard.push("run")}`,
+        warm: () => void heard.push("warm"),
+        summary: () => heard.join(" "),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }),
+  };
+  const { summary } = await fuzz(target, { seed: 1, ms: LONG_MS, most: 2 });
+  assert.equal(summary, "run warm run run");
+});
+
 Deno.test("the same seed makes the same inputs, another one others", () => {
   const pool = [Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)];
   const inputs = (seed: number) => {

@@ -23,11 +23,11 @@ Deno.test("every service of the API is fuzzed", () => {
 
 for (const target of TARGETS) {
   Deno.test(`fuzz ${target.name}: ${target.what}`, async () => {
-    const { inputs, findings } = await fuzz(target, { seed: SEED, ms: MUTATIONS_MS });
+    const { outcomes, findings } = await fuzz(target, { seed: SEED, ms: MUTATIONS_MS });
     for (const { input, error } of findings) {
       console.error(`input ${input.toHex().slice(0, 400)}`);
       throw error;
     }
-    assert(inputs > 0);
+    assert(outcomes > 1, "nothing guides the mutations");
   });
 }

@@ -24,8 +24,12 @@ export interface FuzzSubject extends AsyncDisposable {
    * @throws when the input shows a fault
    */
   run(input: Uint8Array): string | Promise<string>;
+  /** Told when the seeds and the corpus were taken: what it holds from now on is warm. */
+  warm?(): void;
   /** Looks, when all inputs were taken, whether something leaked or died. @throws when so */
   check?(): Promise<void>;
+  /** What a report says of the inputs, beside how many they were. */
+  summary?(): string;
 }
 
 /** A fault that an input shows. */

@@ -11,7 +11,7 @@ import { RpcCode, RpcError } from "../../../shared/rpc/errors.ts";
 import { SeededRandom } from "../../../shared/testing/seeded_random.ts";
 import { FuzzedDaemons } from "../daemons.ts";
 import { randomMessage } from "../random_message.ts";
-import { Fault, type FuzzTarget } from "../target.ts";
+import { Fault, type FuzzTarget, must } from "../target.ts";
 
 /** Every service, and where it is served. */
 const SERVED: readonly (readonly [socket: string, services: readonly DescService[]])[] = [
@@ -65,7 +65,8 @@ const CALL_TIMEOUT_MS = 30_000;
 const STREAM_MS = 30;
 const STREAM_MESSAGES = 3;
 const ALIVE_EVERY = 500;
-const WARM_INPUTS = 1500;
+/** Of the calls that a method would get if all got as many: with less it is as good as not fuzzed. */
+const LEAST_SHARE = 0.2;
 
 /** Codes that no request, however wrong, may be answered with. */
 const FAULTS: ReadonlySet<RpcCode> = new Set([
@@ -162,6 +163,23 @@ async function call(channel: Channel, method: DescMethod, request: Uint8Array): 
   }
 }
 
+/** How often each method was called. */
+class CallCounts {
+  readonly #counts = METHODS.map(() => 0);
+
+  /** Counts a call of METHODS[index]. */
+  count(index: number): void {
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+  }
+
+  /** The method that was called least often. */
+  least(): [name: string, calls: number] {
+    const least = Math.min(...this.#counts);
+    const { socket, method } = METHODS[this.#counts.indexOf(least)]!;
+    return [`${method.parent.typeName}/${method.name} on ${socket}`, least];
+  }
+}
+
 /** Every RPC of every service. */
 export const rpc: FuzzTarget = {
   name: "rpc",
@@ -180,19 +198,29 @@ export const rpc: FuzzTarget = {
       socket,
       building.use(new Channel(node.socket(socket))),
     ]));
+    const calls = new CallCounts();
     let inputs = 0;
     const built = building.move();
     return {
       async run(input: Uint8Array): Promise<string> {
-        if (++inputs === WARM_INPUTS) daemons.markBaseline();
-        if (inputs % ALIVE_EVERY === 0) await daemons.checkAlive();
-        const { socket, method } = METHODS[(input[0] ?? 0) % METHODS.length]!;
+        if (++inputs % ALIVE_EVERY === 0) await daemons.checkAlive();
+        const index = (input[0] ?? 0) % METHODS.length;
+        const { socket, method } = METHODS[index]!;
+        calls.count(index);
         return await call(channels.get(socket)!, method, withPodPath(input.subarray(1)));
       },
+      warm: () => daemons.markBaseline(),
       async check(): Promise<void> {
+        const [name, least] = calls.least();
+        const wanted = LEAST_SHARE * inputs / METHODS.length;
+        must(least >= wanted, `${name} was called ${least} times only in ${inputs} calls`);
         for (const channel of channels.values()) channel[Symbol.dispose]();
         await daemons.checkAlive();
         await daemons.checkLeaks();
+      },
+      summary() {
+        const [name, least] = calls.least();
+        return `each of ${METHODS.length} methods called ${least} times (${name}) or more`;
       },
       [Symbol.asyncDispose]: () => built.disposeAsync(),
     };

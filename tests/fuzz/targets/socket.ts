@@ -11,7 +11,6 @@ const HALF_CLOSED = 0x20;
 /** A peer that neither asks nor hangs up is not waited for longer. */
 const QUIET_MS = 25;
 const ALIVE_EVERY = 200;
-const WARM_INPUTS = 600;
 const READ_BYTES = 65_536;
 
 const PATHS = [
@@ -74,14 +73,14 @@ export const socket: FuzzTarget = {
     let inputs = 0;
     return {
       async run(input: Uint8Array): Promise<string> {
-        if (++inputs === WARM_INPUTS) daemons.markBaseline();
-        if (inputs % ALIVE_EVERY === 0) await daemons.checkAlive();
+        if (++inputs % ALIVE_EVERY === 0) await daemons.checkAlive();
         const head = input[0] ?? 0;
         const name = SOCKETS[head % SOCKETS.length]!;
         const rest = input.subarray(HEAD_BYTES);
         const bytes = head & WITHOUT_PREFACE ? rest : Uint8Array.of(...PREFACE, ...rest);
         return await converse(daemons.node.socket(name), bytes, (head & HALF_CLOSED) !== 0);
       },
+      warm: () => daemons.markBaseline(),
       async check(): Promise<void> {
         await daemons.checkAlive();
         await daemons.checkLeaks();
