@@ -226,8 +226,16 @@ export class LabNode {
     return this.#agent;
   }
 
-  /** Runs novanet-cni as a container runtime does. */
-  cni(command: string, attachment: Attachment, config: object = {}): Promise<CommandResult> {
+  /**
+   * Runs novanet-cni as a container runtime does.
+   * @param before a command line before it, such as strace's
+   */
+  cni(
+    command: string,
+    attachment: Attachment,
+    config: object = {},
+    before: readonly string[] = [],
+  ): Promise<CommandResult> {
     const args = [
       "IgnoreUnknown=1",
       ...(attachment.podName === undefined ? [] : [`K8S_POD_NAME=${attachment.podName}`]),
@@ -237,7 +245,7 @@ export class LabNode {
       ...(attachment.args === undefined ? [] : [attachment.args]),
     ];
     return tryCommand(
-      ["nsenter", `--net=${this.netns.path}`, "--", this.executable("novanet-cni")],
+      ["nsenter", `--net=${this.netns.path}`, "--", ...before, this.executable("novanet-cni")],
       {
         env: {
           CNI_COMMAND: command,
