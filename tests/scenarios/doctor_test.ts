@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { tryCommand } from "../../shared/testing/command.ts";
-import type { LabNode } from "../../shared/testing/node.ts";
+import { hostIfName, type LabNode } from "../../shared/testing/node.ts";
 import { ping } from "../../shared/testing/sockets.ts";
 import { BREAKS, type Wanted } from "./doctor_breaks.ts";
 import { POD_BREAKS } from "./doctor_pod_breaks.ts";
@@ -111,6 +111,18 @@ scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
     const about = warned.filter(({ found }) => found === "address 10.244.0.44/32");
     assert.deepEqual([code, about.map(({ object }) => object)], [0, ["pod shop/web eth0"]], stdout);
     await web.netns.run(["ip", "address", "delete", "10.244.0.44/32", "dev", "eth0"]);
+  });
+
+  await step("of an interface that is gone finding and warning say the same", async () => {
+    await node.netns.run(["ip", "link", "delete", hostIfName(web)]);
+    const { wrong, warned, stdout } = await doctor(node);
+    const finding = wrong.find(({ object }) => object === hostIfName(web));
+    const warning = warned.find(({ found }) => found.includes(hostIfName(web)));
+    for (const text of [finding?.remedy, warning?.found]) {
+      assert.match(text ?? "", /--fix makes (it|the pod's interface) anew/, stdout);
+    }
+    assert.equal((await doctor(node, "--fix")).code, 0);
+    await ping(node.netns, web.ip);
   });
 
   const isRoute = ({ kind, object }: Found) => kind === "route" && object === `${web.ip}/32`;
