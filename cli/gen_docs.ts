@@ -28,6 +28,7 @@ const INTRODUCTION = `# novanetctl
 - Data goes to stdout, notes and errors to stderr. An error is one line after \`Error: \`.
 - \`flows\`, \`drops\` and \`capture\` go on until Ctrl-C, which ends them with exit code 0, as does a reader
   that goes away (\`novanetctl flows | head\`). With \`--watch\` they connect again when the agent restarts.
+  While the dataplane is away \`flows\` and \`drops\` wait for it, and say so on stderr.
 - Colors are for terminals; \`--no-color\` or the variable NO_COLOR switches them off.
 
 The columns of \`flows\` and \`drops\`:

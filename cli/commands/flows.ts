@@ -27,6 +27,7 @@ export type FlowFilter = Pick<
 >;
 
 const RECONNECT_MS = 1000;
+const SILENCE_MS = 2000;
 
 const TIME: Column<FlowEvent> = {
   header: "TIMESTAMP",
@@ -178,7 +179,74 @@ async function printEvents(
 ): Promise<void> {
   using agent = agentControl(options);
   const request = { identityFilter: options.identity, dropsOnly: options.command === "drops" };
-  for await (const event of agent.streamAgentFlows(request, { signal })) {
+  const ended = new AbortController();
+  const seen = { events: 0 };
+  const told = tellSilence(agent, io, seen, AbortSignal.any([signal, ended.signal]))
+    // Nobody reads stderr: the events are what counts.
+    .catch(() => {});
+  try {
+    await printStream(
+      agent.streamAgentFlows(request, { signal }),
+      options,
+      io,
+      printer,
+      progress,
+      seen,
+    );
+  } finally {
+    ended.abort();
+    await told;
+  }
+}
+
+/** Tells when no events come because the dataplane is away: the agent goes on with the stream when it is back. */
+async function tellSilence(
+  agent: ReturnType<typeof agentControl>,
+  io: Io,
+  seen: { readonly events: number },
+  signal: AbortSignal,
+): Promise<void> {
+  let connected = true;
+  let before = -1;
+  while (true) {
+    await io.sleep(SILENCE_MS, signal);
+    if (signal.aborted) return;
+    const silent = seen.events === before;
+    before = seen.events;
+    // The agent counts a lot for its status: it is asked only when that tells something.
+    const now: boolean | undefined = silent || !connected ? await isConnected(agent, signal) : true;
+    if (now === undefined) return;
+    if (now !== connected) {
+      const what = now ? "connected again" : "not connected: no events come until it is back";
+      await io.stderr.write(`Note: the dataplane is ${what}\n`);
+    }
+    connected = now;
+  }
+}
+
+/** Undefined when the agent does not say; if it is gone, its stream ends. */
+async function isConnected(
+  agent: ReturnType<typeof agentControl>,
+  signal: AbortSignal,
+): Promise<boolean | undefined> {
+  try {
+    const { dataplane } = await agent.getAgentStatus({}, { signal });
+    return dataplane?.connected;
+  } catch {
+    return undefined;
+  }
+}
+
+async function printStream(
+  events: AsyncIterable<FlowEvent>,
+  options: FlowOptions,
+  io: Io,
+  printer: Printer<FlowEvent>,
+  progress: { left: number },
+  seen: { events: number },
+): Promise<void> {
+  for await (const event of events) {
+    seen.events++;
     if (event.lostEvents > 0n) {
       const before = rfc3339(event.wallTimeUnixNs);
       await io.stderr.write(`Note: ${event.lostEvents} events were lost before ${before}\n`);

@@ -338,6 +338,33 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "a stream says when the dataplane goes away and comes back, and goes on",
+  KEEPS_SHIM,
+  async () => {
+    const answers = [true, false, false, true];
+    const back = Promise.withResolvers<void>();
+    const agent: TestAgent = {
+      control: {
+        async *streamAgentFlows() {
+          yield flowEvent();
+          await back.promise;
+          yield flowEvent();
+        },
+        getAgentStatus: () => ({ dataplane: { connected: answers.shift() ?? true } }),
+      },
+    };
+    const io = new TestIo();
+    io.stderr.onWrite = (text) => text.includes("again") && back.resolve();
+    const { exitCode, stdout, stderr } = await ctl(agent, ["flows", "--limit", "2"], io);
+    assert.deepEqual([exitCode, stdout.trimEnd().split("\n").length], [0, 3]);
+    assert.deepEqual(stderr.trimEnd().split("\n"), [
+      "Note: the dataplane is not connected: no events come until it is back",
+      "Note: the dataplane is connected again",
+    ]);
+  },
+);
+
 /** An agent with one pod, shop/web-0, whose flows it sends. */
 function withPod(events: Events = []): TestAgent {
   return {

@@ -224,4 +224,29 @@ scenario("novanetctl flows, drops and capture", {}, async ({ node, step }) => {
     assert.equal(code, 0);
     assert(lines(stdout).length >= 1);
   });
+
+  await step("a stream tells that the dataplane is away, and goes on when it is back", async () => {
+    const running = node.netns.start(node.ctlArgv("flows", "--no-headers"));
+    const untilMoreEvents = (what: string) => {
+      const before = running.stdout.length;
+      return eventually(() => {
+        traffic();
+        return running.stdout.length > before;
+      }, { intervalMs: 20, timeoutMs: 20_000, what });
+    };
+    await untilMoreEvents("an event");
+    await node.dataplane.kill();
+    await eventually(() => running.stderr.includes("the dataplane is not connected"), {
+      timeoutMs: 20_000,
+      what: "the note of the dataplane that is away",
+    });
+    await node.startDataplane();
+    await eventually(() => running.stderr.includes("the dataplane is connected again"), {
+      timeoutMs: 20_000,
+      what: "the note of the dataplane that is back",
+    });
+    await untilMoreEvents("an event after the restart");
+    running.signal("SIGINT");
+    assert.equal((await running.wait()).code, 0);
+  });
 });
