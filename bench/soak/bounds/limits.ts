@@ -21,7 +21,7 @@ export const LIMITS = {
   /** Resident memory of novanet-dataplane, at any time. */
   dataplaneMb: 320,
   /** Resident memory of novanet-agent, at any time. */
-  agentMb: 480,
+  agentMb: 320,
   /** Growth of either in the last two thirds of the time, from its first third to its last: a heap that breathes stays below. */
   growthPercent: 15,
   /** Descriptors that either may have more in the last third than in the first. */
