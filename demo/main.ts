@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { parseArgs } from "node:util";
-import type { RunningCommand } from "../shared/testing/command.ts";
+import { runCommand, type RunningCommand } from "../shared/testing/command.ts";
 import { eventually } from "../shared/testing/eventually.ts";
 import { NetnsLab } from "../shared/testing/lab.ts";
 import { LabNode, type LabPod } from "../shared/testing/node.ts";
@@ -158,22 +158,42 @@ async function play(lab: NetnsLab, node: LabNode): Promise<Actors> {
   return { web, backup };
 }
 
+/** Commands to try that end by themselves. */
+const QUESTIONS: readonly (readonly [command: string, tells: string])[] = [
+  ["trace --from shop/backup --to shop/web --port 8080", "each step, and the rule's file and line"],
+  ["policy explain shop/web", "the rules in force, and for whom"],
+  ["policy suggest shop/web", "the policy that allows what was seen"],
+  ["doctor", "what is wrong on the node"],
+];
+
+/** novanetctl with the node's sockets. */
+function ctlCommand(node: LabNode): string[] {
+  return node.ctlArgv("--dataplane-socket", node.socket("dataplane.sock"));
+}
+
+/** Asks all of them; one that fails fails the demo. */
+async function ask(node: LabNode): Promise<void> {
+  for (const [command] of QUESTIONS) {
+    await runCommand([...ctlCommand(node), ...command.split(" ")]);
+  }
+}
+
 /** What to try while the node is there. */
 function suggestions(node: LabNode, { web, backup }: Actors): string {
-  const ctlCommand = `${node.executable("novanetctl")} --agent-socket ${
-    node.socket("novanet.sock")
-  }`;
+  const width = Math.max(...QUESTIONS.map(([command]) => command.length));
   return [
     "The node stays until Ctrl-C. In another terminal:",
     "",
-    `   alias ctl='${ctlCommand}'`,
+    `   alias ctl='${ctlCommand(node).join(" ")}'`,
     "   ctl drops            # and meanwhile, from the pod that may not:",
     `   ip netns exec ${backup.netns.name} curl --max-time 2 http://${web.ip}:8080`,
+    ...QUESTIONS.map(([command, tells]) => `   ctl ${command.padEnd(width)}  # ${tells}`),
     "   ctl flows -o json",
     "   ctl policy; ctl identity; ctl metrics",
     "   ctl capture shop/web -w - | tcpdump -nr -",
     "   ctl pods -o wide     # NETNS is each pod's network namespace, for ip netns exec",
     `   \${EDITOR:-vi} ${node.dir}/manifests/${POLICY_NAME}.yaml`,
+    "   ctl flows --verdict audit   # what it would drop, with annotations: { novanet.io/mode: audit }",
   ].join("\n");
 }
 
@@ -196,6 +216,7 @@ async function main(): Promise<number> {
     const actors = await Promise.race([played, stop.promise]);
     if (actors === "interrupted") return 130;
     if (values.once) {
+      await ask(node);
       console.log(`\n${bold("Every step was as it should be.")}`);
     } else {
       console.log(`\n${suggestions(node, actors)}`);
