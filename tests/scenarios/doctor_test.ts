@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { tryCommand } from "../../shared/testing/command.ts";
+import { runCommand, tryCommand } from "../../shared/testing/command.ts";
 import { hostIfName, type LabNode } from "../../shared/testing/node.ts";
 import { ping } from "../../shared/testing/sockets.ts";
 import { BREAKS, type Wanted } from "./doctor_breaks.ts";
@@ -124,6 +124,29 @@ scenario("novanetctl doctor", {}, async ({ lab, node, step }) => {
     assert.equal((await doctor(node, "--fix")).code, 0);
     await ping(node.netns, web.ip);
   });
+
+  await step(
+    "a plugin that is gone is found, and the command of its remedy puts it back",
+    async () => {
+      const [bin, conf] = [`${node.dir}/cni-bin`, `${node.dir}/cni-conf`];
+      const dirs = ["--bin-dir", bin, "--conf-dir", conf];
+      const look = () => doctor(node, "--cni-bin-dir", bin, "--cni-conf-dir", conf);
+      await runCommand([node.executable("novanet-cni"), "install", ...dirs]);
+      assert.deepEqual((await look()).wrong, []);
+      await Deno.remove(`${bin}/novanet-cni`);
+      const { code, wrong: [first, ...rest] } = await look();
+      assert.deepEqual([code, first?.kind, first?.object, rest], [
+        1,
+        "cni",
+        `${bin}/novanet-cni`,
+        [],
+      ]);
+      const [, , ...argv] = first?.remedy.split(" ") ?? [];
+      await runCommand([node.executable("novanet-cni"), ...argv]);
+      const after = await look();
+      assert.deepEqual([after.code, after.wrong], [0, []], after.stdout);
+    },
+  );
 
   const isRoute = ({ kind, object }: Found) => kind === "route" && object === `${web.ip}/32`;
   await step("without the dataplane it says so, and repairs what is the agent's", async () => {
