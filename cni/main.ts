@@ -1,3 +1,4 @@
+import type { CommandOutput } from "./command_line.ts";
 import { netnsFault } from "./netns.ts";
 import type { PluginOutput } from "./plugin.ts";
 import { runPlugin } from "./plugin.ts";
@@ -17,10 +18,21 @@ async function main(): Promise<void> {
   const output = Deno.args.length === 0
     ? await callPlugin()
     : await (await import("./command_line.ts")).runCommandLine(Deno.args);
-  write(Deno.stderr, output.stderr);
-  write(Deno.stdout, output.stdout);
   // Without it the process waits until the connection to the agent is closed.
-  Deno.exit(output.exitCode);
+  Deno.exit(print(output));
+}
+
+/** @returns the exit code: a result that nobody gets is a failure */
+function print({ exitCode, stdout, stderr }: PluginOutput | CommandOutput): number {
+  write(Deno.stderr, stderr);
+  try {
+    write(Deno.stdout, stdout);
+    return exitCode;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    write(Deno.stderr, `novanet-cni: cannot write to stdout: ${why}\n`);
+    return 1;
+  }
 }
 
 function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

@@ -27,7 +27,7 @@ const AGENT: readonly FailingCall[] = [
   row("agent", "statx", "EACCES"),
   // The database, the dataplane and the caller
   row("agent", "pwrite64", "ENOSPC"),
-  row("agent", "fcntl", "ENOLCK"),
+  row("agent", "fcntl", "ENOLCK", 3),
   row("agent", "write", "EIO"),
 ];
 
@@ -40,7 +40,7 @@ const DATAPLANE: readonly FailingCall[] = [
 
 const KILLS: readonly FailingCall[] = [
   row("dataplane", "bpf", "kill", 2),
-  row("agent", "sendto", "kill", 3),
+  row("agent", "sendto", "kill", 4),
   row("agent", "pwrite64", "kill", 2),
 ];
 
