@@ -24,7 +24,6 @@ interface Moving {
 
 const ROWS: readonly Omit<Injection, "nth">[] = [
   { call: "bpf", what: "ENOMEM" },
-  { call: "sendto", what: "ENOBUFS" },
   { call: "recvfrom", what: "ENOMEM" },
 ];
 
