@@ -5,10 +5,15 @@ import { eventually } from "./eventually.ts";
 import type { LabNetns } from "./lab.ts";
 import { assertSameFrame, describeFrame } from "./packets/describe.ts";
 
-const DEFAULT_TIMEOUT_MS = 2000;
+const DEFAULT_TIMEOUT_MS = 5000;
 
 /** Which frames to keep; absent, all. */
 export type FrameFilter = (frame: Uint8Array) => boolean;
+
+/** Keeps IPv4 of one protocol (IpProtocol). The byte alone would also find MAC addresses in ARP. */
+export function ipv4Of(protocol: number): FrameFilter {
+  return (frame) => frame[12] === 0x08 && frame[13] === 0x00 && frame[23] === protocol;
+}
 
 /**
  * Sends and receives whole frames at an interface, beside the kernel's own stack there. It keeps what comes in from

@@ -7,13 +7,13 @@ import {
   DropReason,
   FlowEventType,
 } from "../../shared/gen/novanet/v1/novanet_pb.ts";
-import { Ipv4, Mac } from "../../shared/net/mod.ts";
+import { IpProtocol, Ipv4, Mac } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
 import { inNetns } from "../../shared/netns/mod.ts";
 import { containerIdOf, hostIfName, type LabNode } from "../../shared/testing/node.ts";
 import { ethernet, ipv4, udp } from "../../shared/testing/packets.ts";
-import { RawLink } from "../../shared/testing/raw_link.ts";
+import { ipv4Of, RawLink } from "../../shared/testing/raw_link.ts";
 import { scenario } from "../scenarios/scenario.ts";
 import { GATEWAY_MAC } from "./table.ts";
 
@@ -68,8 +68,8 @@ scenario("an interface that has programs and no endpoint", { idle: true }, async
   const { index: ifindex } = links.linkGet("nvtest");
   const drops = async (reason: DropReason) =>
     Number((await dataplane.getDataplaneStatus({})).dropCounters[reason] ?? 0n);
-  const link = lab.own(new RawLink(netns, "eth0", (frame) => frame[23] === 17));
-  const atOutside = lab.own(new RawLink(node.outside, "node", (frame) => frame[23] === 17));
+  const link = lab.own(new RawLink(netns, "eth0", ipv4Of(IpProtocol.UDP)));
+  const atOutside = lab.own(new RawLink(node.outside, "node", ipv4Of(IpProtocol.UDP)));
   const stream = dataplane.streamFlows({})[Symbol.asyncIterator]();
   const toTheOutside = hello(SRC, MAC, node.addresses.outside);
   const fromTheNode = () =>
@@ -155,10 +155,11 @@ const QUICK = { cniConfig: { quickAttach: true } };
 scenario("a pod that sends from its first moment", QUICK, async ({ lab, node, step }) => {
   const victim = await node.addPod("victim");
   const atVictim = lab.own(new RawLink(victim.netns, "eth0"));
-  const atOutside = lab.own(new RawLink(node.outside, "node", (frame) => frame[23] === 17));
+  const atOutside = lab.own(new RawLink(node.outside, "node", ipv4Of(IpProtocol.UDP)));
   await node.writeManifest("deny.yaml", DENY_ALL);
   await node.untilRules((rules) => rules.some((rule) => rule.includes("nobody")));
 
+  let allSent = 0;
   for (let round = 0; round < EARLY_PODS; round++) {
     const to = round % 2 === 0 ? victim.ip : node.addresses.outside;
     await step(`pod ${round} reaches nobody at ${to}`, async () => {
@@ -171,10 +172,12 @@ scenario("a pod that sends from its first moment", QUICK, async ({ lab, node, st
       });
       const sent = await sendFromTheFirstMoment(netns, to, added);
       assert.equal((await added).code, 0);
-      assert(sent > 0);
+      allSent += sent;
       assert.deepEqual([atVictim.take(), atOutside.take()], [[], []]);
     });
   }
+  // On a busy machine one ADD may be done before its pod is seen; not each of them.
+  assert(allSent > 0);
 
   await step(
     "nor does one whose programs move from filters to TCX, or that lies about who it is",

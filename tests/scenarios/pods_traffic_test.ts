@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { DataplaneControl, DropReason } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { IpProtocol } from "../../shared/net/mod.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
 import { hostIfName } from "../../shared/testing/node.ts";
 import { EtherType, viewOf } from "../../shared/testing/packets.ts";
-import { RawLink } from "../../shared/testing/raw_link.ts";
+import { ipv4Of, RawLink } from "../../shared/testing/raw_link.ts";
 import { ping, TcpClient, TcpEchoServer, UdpSocket } from "../../shared/testing/sockets.ts";
 import { scenario } from "./scenario.ts";
 
@@ -76,7 +77,7 @@ scenario("pods reach each other, the node and the outside", {}, async ({ lab, no
   });
 
   await step("the largest packet that goes in one piece fills the MTU of 1450 bytes", async () => {
-    using tap = new RawLink(web.netns, "eth0", (frame) => frame[23] === 17);
+    using tap = new RawLink(web.netns, "eth0", ipv4Of(IpProtocol.UDP));
     for (const size of [1450 - 28, 1450 - 27]) {
       await echoDatagram(client, web, pattern(size));
     }
@@ -108,7 +109,7 @@ scenario("pods reach each other, the node and the outside", {}, async ({ lab, no
     const dataplane = node.client(DataplaneControl, "dataplane.sock");
     const before = (await dataplane.getDataplaneStatus({})).dropCounters;
     using socket = new UdpSocket(client.netns);
-    using uplink = new RawLink(node.outside, "node", (frame) => frame[23] === 17);
+    using uplink = new RawLink(node.outside, "node", ipv4Of(IpProtocol.UDP));
     socket.send({ ip: "10.244.0.200", port: 9 }, "anybody?");
     const { dropCounters } = await dataplane.getDataplaneStatus({});
     const key = DropReason.NO_ROUTE;
@@ -121,7 +122,7 @@ scenario("pods reach each other, the node and the outside", {}, async ({ lab, no
       TcpClient.connect(client.netns, { ip: web.ip, port: 9 }),
       { name: "SysError", code: "ECONNREFUSED" },
     );
-    using icmp = new RawLink(client.netns, "eth0", (frame) => frame[23] === 1);
+    using icmp = new RawLink(client.netns, "eth0", ipv4Of(IpProtocol.ICMP));
     for (const { ip } of [web, host, outside]) {
       using socket = new UdpSocket(client.netns);
       socket.send({ ip, port: 9 }, "closed?");

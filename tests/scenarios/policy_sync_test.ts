@@ -13,7 +13,7 @@ import { IpProtocol, Ipv4 } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import { ethernet, ipv4, udp, viewOf } from "../../shared/testing/packets.ts";
 import { SeededRandom } from "../../shared/testing/seeded_random.ts";
-import { RawLink } from "../../shared/testing/raw_link.ts";
+import { ipv4Of, RawLink } from "../../shared/testing/raw_link.ts";
 import { scenario } from "./scenario.ts";
 
 type Entry = MessageInitShape<typeof PolicyEntrySchema>;
@@ -142,10 +142,9 @@ scenario("no packet sees half of a policy set", {}, async ({ lab, node, step }) 
     }
   };
 
-  const isUdp = (frame: Uint8Array) => frame[23] === IpProtocol.UDP;
   const fromPod = lab.own(new RawLink(sender.netns, "eth0"));
   const fromOutside = lab.own(new RawLink(node.outside, "node"));
-  const atReceiver = lab.own(new RawLink(receiver.netns, "eth0", isUdp));
+  const atReceiver = lab.own(new RawLink(receiver.netns, "eth0", ipv4Of(IpProtocol.UDP)));
   using links = node.netns.rtnetlink();
   const uplinkMac = links.linkGet("uplink").mac;
   assert(uplinkMac);
