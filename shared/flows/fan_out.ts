@@ -5,8 +5,8 @@ import { FlowWriter } from "./flow_writer.ts";
 
 /** Readers at once; one more is refused. */
 export const MOST_SUBSCRIBERS = 256;
-/** What one filter's readers may be behind, in bytes: some 30,000 events. */
-export const MOST_BYTES_OF_A_FILTER = 4 << 20;
+/** What one filter's readers may be behind, in bytes: some 120,000 events. */
+export const MOST_BYTES_OF_A_FILTER = 16 << 20;
 /** What all of them may be behind. */
 export const MOST_BYTES = 32 << 20;
 
