@@ -71,7 +71,7 @@ function doubledPrograms({ attachments, pinDir, interfaces }: AttachmentAudit): 
         // A new pod's program comes by a filter first, and moves to TCX when nobody waits.
         if (id === undefined || !ours.has(id) || !hasLink(ifindex, direction)) return [];
         return [
-          fault("clsact", () => void detachClsact(ifindex, direction, { removeQdisc: true })),
+          fault("clsact", () => void detachClsact(ifindex, direction)),
         ];
       }
       if (!hasLink(ifindex, direction)) return [];

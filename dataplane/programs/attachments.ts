@@ -231,8 +231,12 @@ export class Attachments {
     if (handover.ifindex === ifindex) handover.end();
   }
 
+  /**
+   * The empty qdisc stays, and costs nothing: to take it off the kernel stops the interface for a grace period of RCU, and
+   * drops what is sent through it (qdisc_graft).
+   */
   #dropFilter(ifindex: number, direction: Direction): void {
-    detachClsact(ifindex, direction, { removeQdisc: true });
+    detachClsact(ifindex, direction);
     if (!DIRECTIONS.some((direction) => this.#hasFilter(ifindex, direction))) {
       this.#filtered.delete(ifindex);
     }
@@ -250,7 +254,7 @@ export class Attachments {
     const candidates = interfaces().filter((ifindex) => !isMoved(ifindex));
     for (const { ifindex, direction } of this.#listFilters(candidates)) {
       if (!links.has(`${ifindex} ${direction}`)) this.#filtered.add(ifindex);
-      else detachClsact(ifindex, direction, { removeQdisc: true });
+      else detachClsact(ifindex, direction);
     }
     handover.end();
   }
