@@ -42,7 +42,14 @@ export async function withInjection(
     return strace.stderr.includes("attached");
   }, { intervalMs: 2, what: "strace that is attached" });
   let waitUntil = Infinity;
-  const acting = act().then((mayDie) => waitUntil = performance.now() + (mayDie ? DYING_MS : 0));
+  const acting = act().then(
+    (mayDie) => waitUntil = performance.now() + (mayDie ? DYING_MS : 0),
+    (error) => {
+      waitUntil = performance.now();
+      throw error;
+    },
+  );
+  acting.catch(() => {});
   // It ends when its threads are reaped, which strace would wait for and does not do.
   const killed = await eventually(async () => {
     if (await isDead(pid)) return "yes";

@@ -25,6 +25,7 @@ interface Moving {
 const ROWS: readonly Omit<Injection, "nth">[] = [
   { call: "bpf", what: "ENOMEM" },
   { call: "recvfrom", what: "ENOMEM" },
+  { call: "sendto", what: "ENOBUFS" },
 ];
 
 scenario(
