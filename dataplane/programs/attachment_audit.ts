@@ -70,9 +70,7 @@ function doubledPrograms({ attachments, pinDir, interfaces }: AttachmentAudit): 
         const id = queryFilter(ifindex, direction);
         // A new pod's program comes by a filter first, and moves to TCX when nobody waits.
         if (id === undefined || !ours.has(id) || !hasLink(ifindex, direction)) return [];
-        return [
-          fault("clsact", () => void detachClsact(ifindex, direction)),
-        ];
+        return [fault("clsact", () => void detachClsact(ifindex, direction))];
       }
       if (!hasLink(ifindex, direction)) return [];
       return [fault("tcx", () => detachPinned(linkPin(pinDir, ifindex, direction)))];

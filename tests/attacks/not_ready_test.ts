@@ -1,6 +1,6 @@
 /** Before a pod's policy is in the kernel, nothing passes its interface, in either direction. */
 import assert from "node:assert/strict";
-import { countClsactFilters, queryTcx, tcxSupported } from "../../shared/ffi/bpf.ts";
+import { tcxSupported } from "../../shared/ffi/bpf.ts";
 import {
   AttachType,
   DataplaneControl,
@@ -10,10 +10,10 @@ import {
 import { IpProtocol, Ipv4, Mac } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNetns } from "../../shared/testing/lab.ts";
-import { inNetns } from "../../shared/netns/mod.ts";
-import { containerIdOf, hostIfName, type LabNode } from "../../shared/testing/node.ts";
+import { containerIdOf, hostIfName } from "../../shared/testing/node.ts";
 import { ethernet, ipv4, udp } from "../../shared/testing/packets.ts";
 import { ipv4Of, RawLink } from "../../shared/testing/raw_link.ts";
+import { hooksOf, IN_THE_END } from "../scenarios/hooks.ts";
 import { scenario } from "../scenarios/scenario.ts";
 import { GATEWAY_MAC } from "./table.ts";
 
@@ -141,15 +141,6 @@ async function sendFromTheFirstMoment(netns: LabNetns, to: string, done: Promise
   return sent;
 }
 
-/** Whether both programs of an interface are where they stay: not by a filter, as they come first. */
-function haveMoved(node: LabNode, index: number): boolean {
-  return inNetns(node.netns.path, () =>
-    ["ingress", "egress"].every((direction) => {
-      const hook = direction === "ingress" ? "ingress" : "egress";
-      return countClsactFilters(index, hook) === 0 && queryTcx(index, hook).length === 1;
-    }));
-}
-
 const QUICK = { cniConfig: { quickAttach: true } };
 
 scenario("a pod that sends from its first moment", QUICK, async ({ lab, node, step }) => {
@@ -184,15 +175,14 @@ scenario("a pod that sends from its first moment", QUICK, async ({ lab, node, st
     async () => {
       if (!tcxSupported()) return;
       const pod = await node.addPod("moving");
-      using links = node.netns.rtnetlink();
-      const { index } = links.linkGet(hostIfName(pod));
       const mac = pod.result.interfaces.find(({ name }) => name === "eth0")?.mac ?? "";
       using link = new RawLink(pod.netns, "eth0");
       await eventually(() => {
         for (const src of [pod.ip, victim.ip, "192.0.2.77"]) {
           for (const dst of [victim.ip, node.addresses.outside]) link.send(hello(src, mac, dst));
         }
-        return haveMoved(node, index);
+        assert.deepEqual(hooksOf(node, hostIfName(pod)), IN_THE_END);
+        return true;
       }, { timeoutMs: 30_000, intervalMs: 0, what: "programs at TCX" });
       assert.deepEqual([atVictim.take(), atOutside.take()], [[], []]);
     },

@@ -1,6 +1,7 @@
 /** What looks like an attack and is none, between real sockets: it must pass. */
 import assert from "node:assert/strict";
 import { DataplaneControl } from "../../shared/gen/novanet/v1/novanet_pb.ts";
+import { IpProtocol } from "../../shared/net/mod.ts";
 import { eventually } from "../../shared/testing/eventually.ts";
 import {
   ethernet,
@@ -10,9 +11,8 @@ import {
   tcp,
   type TransportLayer,
   udp,
-  viewOf,
 } from "../../shared/testing/packets.ts";
-import { RawLink } from "../../shared/testing/raw_link.ts";
+import { ipv4Of, RawLink } from "../../shared/testing/raw_link.ts";
 import { ping, TcpClient, TcpEchoServer, UdpSocket } from "../../shared/testing/sockets.ts";
 import { scenario } from "../scenarios/scenario.ts";
 
@@ -22,9 +22,10 @@ const SMALL_MTU = 1280;
 const GATEWAY_MAC = "02:fe:0a:f4:00:01";
 
 const datagram = Uint8Array.from({ length: 8192 }, (_, index) => index * 7);
+const isIcmp = ipv4Of(IpProtocol.ICMP);
 /** Type and code of an ICMP message in a frame; undefined when it is none. */
 function icmpOf(frame: Uint8Array): readonly [number, number] | undefined {
-  if (viewOf(frame).getUint16(12) !== 0x0800 || frame[23] !== 1) return undefined;
+  if (!isIcmp(frame)) return undefined;
   const at = 14 + ((frame[14] ?? 0) & 0xf) * 4;
   return [frame[at] ?? 0, frame[at + 1] ?? 0];
 }
@@ -104,7 +105,7 @@ scenario("what passes although it looks like an attack", {}, async ({ lab, node,
   });
 
   await step("a traceroute: each router on the way says where the packet ended", async () => {
-    using link = new RawLink(client.netns, "eth0", (frame) => icmpOf(frame) !== undefined);
+    using link = new RawLink(client.netns, "eth0", isIcmp);
     const probe = (ttl: number, payload: TransportLayer) =>
       link.send(ethernet(
         { src: `02:fe:0a:f4:00:0${client.ip.at(-1)}`, dst: GATEWAY_MAC },

@@ -69,8 +69,8 @@ export async function isDead(pid: number): Promise<boolean> {
     return stat.slice(stat.lastIndexOf(")")).startsWith(") Z");
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
-    // Gone between the opening of the file and the reading of it.
-    if (error instanceof Error && error.message.includes("os error 3")) return true;
+    // ESRCH: gone between the opening of the file and the reading of it.
+    if (error instanceof Error && error.message.includes("(os error 3)")) return true;
     throw error;
   }
 }

@@ -5,20 +5,10 @@ import { eventually } from "../../shared/testing/eventually.ts";
 import type { LabNode, LabPod } from "../../shared/testing/node.ts";
 import { ping } from "../../shared/testing/sockets.ts";
 import { scenario } from "./scenario.ts";
-import { SteadyTraffic } from "./steady_traffic.ts";
+import { GUARD_POLICY, SteadyTraffic } from "./steady_traffic.ts";
 import { Transfer } from "./transfer.ts";
 import { UdpStream } from "./udp_stream.ts";
 
-/** Who may reach web, and that web may begin nothing itself: what it sends passes as an answer, or not at all. */
-const POLICY = `
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: guard, namespace: default }
-spec:
-  podSelector: { matchLabels: { app: web } }
-  policyTypes: [Ingress, Egress]
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: client } } }, { ipBlock: { cidr: 192.0.2.0/24 } }] }]
-`;
 /** As `novanet-cni install` writes the configuration. */
 const QUICK = { cniConfig: { quickAttach: true } };
 const DENIED_PER_SECOND = 1_000;
@@ -94,7 +84,7 @@ scenario("daemons restart under 100 connections and a stream", QUICK, async (sce
   const { lab, node, step } = scene;
   const pod = (app: string) => node.addPod(app, { labels: { app } });
   const [web, client, stranger] = [await pod("web"), await pod("client"), await pod("stranger")];
-  await node.writeManifest("policy.yaml", POLICY);
+  await node.writeManifest("policy.yaml", GUARD_POLICY);
   await node.untilRules((rules) => rules.includes("default/guard:egress[default-deny]"));
   const dataplane = node.client(DataplaneControl, "dataplane.sock");
   const programs = async () =>

@@ -16,6 +16,17 @@ export interface SteadyTrafficOptions {
   readonly foreignDrops?: DropReason | undefined;
 }
 
+/** Who may reach web, and that web may begin nothing itself: what it sends passes as an answer, or not at all. */
+export const GUARD_POLICY = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: guard, namespace: default }
+spec:
+  podSelector: { matchLabels: { app: web } }
+  policyTypes: [Ingress, Egress]
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: client } } }, { ipBlock: { cidr: 192.0.2.0/24 } }] }]
+`;
+
 /** How many connections go which way: 100 together. */
 const CONNECTIONS = { podToPod: 70, outsideToPod: 10, podToOutside: 10, nodeToPod: 10 };
 const DATAGRAMS_PER_SECOND = 3_000;

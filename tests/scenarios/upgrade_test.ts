@@ -9,19 +9,9 @@ import { udp } from "../../shared/testing/packets.ts";
 import { PacketReceiver, PacketSender, UdpSocket } from "../../shared/testing/sockets.ts";
 import { buildNextDataplane } from "./next_layout.ts";
 import { scenario } from "./scenario.ts";
-import { SteadyTraffic } from "./steady_traffic.ts";
+import { GUARD_POLICY, SteadyTraffic } from "./steady_traffic.ts";
 import { UdpStream } from "./udp_stream.ts";
 
-/** Who may reach web, and that web may begin nothing itself: what it sends passes as an answer, or not at all. */
-const POLICY = `
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: guard, namespace: default }
-spec:
-  podSelector: { matchLabels: { app: web } }
-  policyTypes: [Ingress, Egress]
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: client } } }, { ipBlock: { cidr: 192.0.2.0/24 } }] }]
-`;
 const FLOWS = 10_000;
 const FIRST_PORT = 20_000;
 const SERVER_PORT = 5300;
@@ -90,7 +80,7 @@ scenario(
     const next = await buildNextDataplane(lab);
     const pod = (app: string) => node.addPod(app, { labels: { app } });
     const [web, client, stranger] = [await pod("web"), await pod("client"), await pod("stranger")];
-    await node.writeManifest("policy.yaml", POLICY);
+    await node.writeManifest("policy.yaml", GUARD_POLICY);
     await node.untilRules((rules) => rules.includes("default/guard:egress[default-deny]"));
     const traffic = await SteadyTraffic.start(lab, node, {
       client,

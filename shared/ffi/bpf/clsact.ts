@@ -43,7 +43,8 @@ export function attachClsact(
 
 /**
  * Takes our filter off.
- * @param removeQdisc also take the qdisc away when no filter is left on it in either direction
+ * @param removeQdisc also take the qdisc away when no filter is left on it in either direction. The kernel stops the
+ *   interface for that, and what is sent through it meanwhile is lost.
  * @returns whether our filter was there
  * @throws SysError
  */
